@@ -1,0 +1,16 @@
+"""Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
+
+_NAMES = "Updater updater Release updater boot bootguard confirm bootguard rollback bootguard status bootguard Transport transports HttpTransport transports.http HttpsTransport transports.https SdTransport transports.sd Storage storage LittlefsStorage storage.littlefs FlashStorage storage.flash Verifier verifiers NoneVerifier verifiers Sha256Verifier verifiers OtaError errors ota_update legacy check_for_ota_update legacy"
+
+
+def __getattr__(name):
+    names = _NAMES.split()
+    if name == "__all__":
+        return names[::2]
+    # A position of even number is a name, the next one its module.
+    for i in range(0, len(names), 2):
+        if names[i] == name:
+            home = __import__(names[i + 1], globals(), None, (name,), 1)
+            globals()[name] = value = getattr(home, name)
+            return value
+    raise AttributeError(name)
