@@ -1,0 +1,260 @@
+"""Every boot: finish an install, count a trial boot, undo a release that failed.
+
+This module imports nothing of the package: while the library itself is being
+replaced, one complete `bootguard`, the old or the new, finishes the job.
+
+Nothing here keeps a journal. The two manifests, live and next, say what differs;
+the disk says which rename comes next; so each replay may be cut and made again.
+"""
+
+import json
+import os
+from binascii import crc32
+
+NEW = ".ota-new"  # staged beside its target
+OLD = ".ota-old"  # what the target was before
+
+# A phase and the phases that may follow it. Nothing else decides what is legal.
+MOVES = {
+    "idle": ("idle", "staging"),
+    "staging": ("staging", "ready", "cleaning"),
+    "ready": ("committing", "cleaning"),
+    "committing": ("trial", "cleaning"),
+    "trial": ("trial", "reverting", "cleaning"),
+    "reverting": ("idle",),
+    "cleaning": ("idle",),
+}
+
+_CRITICAL = ("boot.py", "main.py", "micropython_ota.py", "lib/micropython_ota.py")
+_home = os.getcwd()  # an application may change the folder later
+problem = None  # what the last boot() could not do, for status()
+
+
+def base(root=None):
+    """The folder that an update lives in, ready to have a path put behind it."""
+    root = _home if root is None else root
+    return root if not root or root.endswith("/") else root + "/"
+
+
+def exists(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
+def _record(path):
+    # A record is JSON whose last key is the CRC of all the text before it.
+    try:
+        with open(path, "rb") as f:
+            raw = f.read(1024)
+    except OSError:
+        return None
+    try:
+        at = raw.rfind(b',"crc":"')
+        state = json.loads(raw)
+        if at > 0 and int(state["crc"], 16) == crc32(raw[:at]) and state["phase"] in MOVES:
+            return state
+    except (ValueError, KeyError, TypeError):
+        pass
+    return {"n": -1}
+
+
+def load(root=None):
+    """The state of the board (dict): the newest valid record, or a fresh one."""
+    home = base(root) + ".ota/state"
+    first = _record(home)
+    second = _record(home + ".new")
+    best = first if first and (not second or first["n"] > second["n"]) else second
+    if best and best["n"] >= 0:
+        return best
+    # No slot is live: what is on the board is unknown, so nothing of it counts as unchanged.
+    state = {"format": 1, "n": 0, "phase": "idle", "live": "", "next": "", "boots": 0}
+    state.update({"trial": 3, "seq": 0, "floor": 0, "refused": 0, "etag": ""})
+    if best:
+        state["damaged"] = 1
+    return state
+
+
+def save(root, state, phase=None):
+    """Write `state` (dict) as the newest record, in `phase` (str, default: as it is).
+
+    Raises:
+        ValueError: `MOVES` does not allow the phase.
+        OSError: the file system refused; the record before is still the newest.
+    """
+    phase = phase or state["phase"]
+    if phase not in MOVES[state["phase"]]:
+        raise ValueError("phase %s cannot follow %s" % (phase, state["phase"]))
+    record = dict(state, phase=phase, n=state["n"] + 1)
+    record.pop("crc", None)
+    text = json.dumps(record)[:-1]
+    home = base(root) + ".ota"
+    if not exists(home):
+        os.mkdir(home)
+    # Where names fold case (FAT) a rename over a file is not atomic: two records take turns.
+    turns = exists(base(root) + ".OTA")
+    path = home + ("/state" if turns and record["n"] % 2 else "/state.new")
+    with open(path, "wb") as f:
+        f.write(b'%s,"crc":"%08x"}' % (text.encode(), crc32(text.encode())))
+    if not turns:
+        os.rename(path, home + "/state")
+    state.update(record)
+
+
+def lines(root, slot):
+    """Give the file entries (dicts) of the manifest in `slot`; none when it has no file."""
+    path = base(root) + ".ota/" + slot
+    if not slot or not exists(path):
+        return
+    with open(path, "rb") as f:
+        f.readline()
+        for raw in f:
+            if not raw.startswith(b'{"sig"'):
+                yield json.loads(raw)
+
+
+def merge(old, new):
+    """Walk two iterators of entries sorted by path: gives (path, old or None, new or None)."""
+    x = next(old, None)
+    y = next(new, None)
+    while x or y:
+        if not y or x and x["p"] < y["p"]:
+            yield x["p"], x, None
+            x = next(old, None)
+        elif not x or y["p"] < x["p"]:
+            yield y["p"], None, y
+            y = next(new, None)
+        else:
+            yield x["p"], x, y
+            x = next(old, None)
+            y = next(new, None)
+
+
+def same(x, y):
+    """Whether two entries hold the same content; an entry without a hash never does."""
+    return bool(x and y and x.get("h") and x.get("h") == y.get("h"))
+
+
+def critical(path, x, y):
+    """Whether the board may not boot, or not finish an install, without `path`."""
+    if path in _CRITICAL or path.startswith("ota/") or path.startswith("lib/ota/"):
+        return True
+    return bool((x or y).get("c") or (y or x).get("c"))
+
+
+def _copy(src, dst):
+    buffer = memoryview(bytearray(512))
+    with open(src, "rb") as f, open(dst, "wb") as g:
+        while True:
+            n = f.readinto(buffer)
+            if not n:
+                return
+            g.write(buffer[:n])
+
+
+def _forward(root, path, x, y, vital):
+    live = root + path
+    if not y:
+        # A board is never without boot.py: one that no release names any more stays.
+        if path != "boot.py" and exists(live):
+            os.rename(live, live + OLD)
+    elif exists(live + NEW):
+        if x and exists(live):
+            (_copy if vital else os.rename)(live, live + OLD)
+        os.rename(live + NEW, live)
+
+
+def _backward(root, path, x, y, vital):
+    live = root + path
+    if not x:
+        _drop(root, path)
+    elif exists(live + OLD):
+        os.rename(live + OLD, live)
+
+
+def _clean(root, path, x, y, vital):
+    _drop(root, path + NEW)
+    _drop(root, path + OLD)
+
+
+def _drop(root, path):
+    # Remove a file, and the folders that it leaves empty.
+    if not exists(root + path):
+        return
+    os.remove(root + path)
+    while "/" in path:
+        path = path[: path.rfind("/")]
+        try:
+            os.rmdir(root + path)
+        except OSError:
+            return
+
+
+def _replay(root, old, new, move):
+    # Boot-critical files last, so that the boot path is of one release until the end.
+    for vital in (False, True):
+        for path, x, y in merge(lines(root, old), lines(root, new)):
+            if not same(x, y) and critical(path, x, y) == vital:
+                move(root, path, x, y, vital)
+
+
+def advance(root, state, booting=False):
+    """Do what the phase asks for; gives whether live files moved. The only way that they do."""
+    home = base(root)
+    moved = False
+    if state["phase"] == "ready":
+        save(root, state, "committing")
+    if state["phase"] == "committing":
+        _replay(home, state["live"], state["next"], _forward)
+        state["live"], state["next"] = state["next"], state["live"]
+        state["boots"] = 0
+        moved = True
+        settle(root, state) if not state["trial"] else save(root, state, "trial")
+    elif state["phase"] == "trial" and booting:
+        if state["boots"] < state["trial"]:
+            state["boots"] += 1
+            save(root, state)
+        else:
+            save(root, state, "reverting")
+    if state["phase"] == "reverting":
+        _replay(home, state["next"], state["live"], _backward)
+        state["live"], state["next"] = state["next"], state["live"]
+        state["refused"] = state["seq"]
+        moved = True
+        save(root, state, "idle")
+    if state["phase"] == "cleaning":
+        _replay(home, state["live"], state["next"], _clean)
+        save(root, state, "idle")
+    return moved
+
+
+def settle(root, state):
+    # The live release stays: the floor rises, and what was kept to go back to may go.
+    if isinstance(state["seq"], int):  # the legacy layout has a version there
+        state["floor"] = max(state["floor"], state["seq"])
+    save(root, state, "cleaning")
+
+
+def reset():
+    try:
+        from machine import reset
+    except ImportError:  # a PC
+        return
+    reset()
+
+
+def boot(root=None):
+    """Finish or undo an install and count a trial boot; call it on the first lines of boot.py.
+
+    Resets the board when live files moved, so that no module of before runs on.
+    Never raises: what went wrong stands in `status()`, and the application starts.
+    """
+    global problem
+    try:
+        problem = None
+        if advance(root, load(root), True):
+            reset()
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        problem = "boot: %r" % e

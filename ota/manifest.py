@@ -1,0 +1,207 @@
+"""A release manifest, read and checked line by line, so that a board never holds it whole.
+
+The format is JSON Lines: a header, one line a file sorted by path, and at most
+one line of signatures. The limits below are part of the format.
+"""
+
+import json
+from hashlib import sha256
+
+from .errors import ManifestError
+
+LINE = 1024  # bytes in a line, with its newline
+FILES = 10000  # files in a release
+PATH = 128  # bytes in a path
+NUMBER = 0x7FFFFFFF  # seq, sizes and times (seconds since 1970)
+SUFFIXES = (".ota-new", ".ota-old")  # what bootguard puts beside a file
+
+
+def _bad(what, value, limit):
+    raise ManifestError("manifest: %s %r: %s" % (what, value, limit))
+
+
+def check_path(path):
+    """Return `path` (str) when a release may name it.
+
+    Raises:
+        ManifestError: not relative, over 128 bytes of UTF-8, `.`, `..` or an empty
+            part, a backslash, colon or control character, inside `.ota/`, or a part
+            that ends in a staging suffix.
+    """
+    if not isinstance(path, str) or not path:
+        _bad("path", path, "must be text, not empty")
+    if len(path.encode()) > PATH:
+        _bad("path", path, "is over %d bytes" % PATH)
+    for c in path:
+        if c in "\\:\x7f" or c < " ":
+            _bad("path", path, "has %r" % c)
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            _bad("path", path, "has the part %r" % part)
+        # FAT folds case: `.OTA` is `.ota` there.
+        if part.lower().endswith(SUFFIXES[0]) or part.lower().endswith(SUFFIXES[1]):
+            _bad("path", path, "ends in a staging suffix")
+    if path.lower().split("/")[0] == ".ota":
+        _bad("path", path, "is inside .ota/")
+    return path
+
+
+def _number(entry, key, least=0, most=NUMBER):
+    n = entry.get(key)
+    if type(n) is not int or not least <= n <= most:
+        _bad(key, n, "must be a whole number from %d to %d" % (least, most))
+    return n
+
+
+def _hex(text, digits):
+    if isinstance(text, str) and len(text) == digits:
+        for c in text:
+            if c not in "0123456789abcdef":
+                break
+        else:
+            return
+    _bad("hash", text, "must be %d lower-case hex digits" % digits)
+
+
+def check_header(header):
+    """Return `header` (dict), the first line of a manifest, when it keeps the format.
+
+    Raises:
+        ManifestError: another format number, a key missing, of a wrong type or out of bounds.
+    """
+    if header.get("ota") != 1:
+        _bad("format", header.get("ota"), "this reader knows 1")
+    for key in ("project", "version"):
+        text = header.get(key)
+        if not isinstance(text, str) or not text or len(text.encode()) > PATH:
+            _bad(key, text, "must be text of 1 to %d bytes" % PATH)
+    _number(header, "seq", 1)
+    _number(header, "files", 0, FILES)
+    _number(header, "size")
+    if "expires" in header:
+        _number(header, "expires")
+    for key in ("requires", "rollout"):
+        if not isinstance(header.get(key, {}), dict):
+            _bad(key, header[key], "must be an object")
+    platforms = header.get("requires", {}).get("platform", [])
+    if not isinstance(platforms, list):
+        _bad("platform", platforms, "must be a list of names")
+    percent = header.get("rollout", {}).get("percent", 100)
+    if type(percent) not in (int, float) or not 0 <= percent <= 100:
+        _bad("percent", percent, "must be a number from 0 to 100")
+    return header
+
+
+def check_entry(entry):
+    """Return `entry` (dict), one file's line of a manifest, when it keeps the format.
+
+    Raises:
+        ManifestError: a bad path, size or hash.
+    """
+    check_path(entry.get("p"))
+    _number(entry, "s")
+    _hex(entry.get("h"), 64)
+    if "z" in entry:
+        _number(entry, "z")
+    deltas = entry.get("d", {})
+    if not isinstance(deltas, dict):
+        _bad("deltas", deltas, "must be an object")
+    for base in deltas:
+        _hex(base, 16)
+        _number(deltas, base)
+    return entry
+
+
+class Reader:
+    """Reads a manifest from `readline(n)`, which gives at most n bytes of the next line.
+
+    Iterate over it for the file entries (dicts); after the end, `digest` (bytes) is
+    the SHA-256 of all that a signature covers and `signatures` the list of dicts of the
+    last line, empty for an unsigned manifest. `raw` is the line just read (bytes).
+
+    Raises:
+        ManifestError: by the constructor for the header, while iterating for the rest.
+    """
+
+    def __init__(self, readline):
+        self._readline = readline
+        self._hash = sha256()
+        self._count = 0
+        self.digest = None
+        self.signatures = []
+        self.header = check_header(self._line())
+        self._hash.update(self.raw)
+
+    def _line(self):
+        self.raw = raw = self._readline(LINE + 1)
+        self._count += 1
+        if len(raw) > LINE:
+            _bad("line", self._count, "is over %d bytes" % LINE)
+        if not raw.endswith(b"\n"):
+            _bad("line", self._count, "is cut short")
+        try:
+            parsed = json.loads(raw)
+        except (ValueError, RuntimeError):  # RuntimeError: nested too deep
+            parsed = None
+        if not isinstance(parsed, dict):
+            _bad("line", self._count, "is not a JSON object")
+        return parsed
+
+    def __iter__(self):
+        left = self.header["size"]
+        last = ""
+        for _ in range(self.header["files"]):
+            entry = check_entry(self._line())
+            # UTF-8 sorts as its characters do.
+            if entry["p"] <= last:
+                _bad("path", entry["p"], "does not sort after %r" % last)
+            last = entry["p"]
+            left -= entry["s"]
+            self._hash.update(self.raw)
+            yield entry
+        if left:
+            _bad("size", self.header["size"], "differs from its files by %d" % left)
+        self.digest = self._hash.digest()
+        self._end()
+
+    def _end(self):
+        # Each readline may be the end of the file or the one line of signatures.
+        self.raw = self._readline(1)
+        if not self.raw:
+            return
+        first = self.raw
+        rest = self._readline
+        self._readline = lambda n: first + rest(n - 1)
+        signatures = self._line().get("sig")
+        if not isinstance(signatures, list) or not all(isinstance(s, dict) for s in signatures):
+            _bad("line", self._count, "is neither a file that the header counts nor signatures")
+        if rest(1):
+            _bad("line", self._count + 1, "stands after the signatures")
+        self.signatures = signatures
+
+
+class Lines:
+    """Gives `readline(n)` over a stream that has only `readinto` (a transport's)."""
+
+    def __init__(self, stream, size=LINE // 2):
+        self._stream = stream
+        self._buffer = bytearray(size)
+        self._at = self._end = 0
+
+    def readline(self, most):
+        line = b""
+        while len(line) < most:
+            if self._at == self._end:
+                self._at = 0
+                self._end = self._stream.readinto(self._buffer)
+                if not self._end:
+                    break
+            end = min(self._end, self._at + most - len(line))
+            newline = self._buffer.find(b"\n", self._at, end)
+            if newline >= 0:
+                end = newline + 1
+            line += bytes(memoryview(self._buffer)[self._at : end])
+            self._at = end
+            if newline >= 0:
+                break
+        return line

@@ -1,0 +1,67 @@
+"""Whether a sound release is for this board, and for now. Pure: all that counts comes in."""
+
+import sys
+from hashlib import sha256
+
+from .errors import PolicyError
+
+# Seconds since 1970 (1 October 2025). A clock before this has not been set since power-on.
+CLOCK_SET = 1759276800
+
+
+def now():
+    """The time in seconds since 1970, or 0 while the board's clock is not set."""
+    import time
+
+    t = int(time.time())
+    if time.gmtime(0)[0] == 2000:  # the epoch of most boards
+        t += 946684800
+    return t if t >= CLOCK_SET else 0
+
+
+def bucket(salt, device_id):
+    """Where a device stands in a rollout: a number from 0 up to, not including, 1."""
+    first = sha256((salt + device_id).encode()).digest()[:4]
+    return int.from_bytes(first, "big") / 4294967296
+
+
+def judge(header, state, project, device_id, clock):
+    """Say whether the release of `header` is one to install.
+
+    Args:
+        header, state (dicts): a checked manifest header and the board's state.
+        project, device_id (str): the board's own; an empty project accepts any.
+        clock (int): seconds since 1970, 0 when unknown.
+    Returns:
+        str: empty when it is; else why not now: `current`, `refused` or `rollout`.
+    Raises:
+        PolicyError: never for this board: another project, board or ABI, older, expired.
+    """
+    seq = header["seq"]
+    if project and header["project"] != project:
+        raise PolicyError("project is %r, this board's is %r" % (header["project"], project))
+    if seq < state["floor"]:
+        raise PolicyError("seq %d is older than the floor %d" % (seq, state["floor"]))
+    if seq == state["floor"]:
+        return "current"
+    if seq == state["refused"]:
+        return "refused"
+    if clock and header.get("expires", clock) < clock:
+        raise PolicyError("expired at %d, now is %d" % (header["expires"], clock))
+    _check_board(header.get("requires", {}))
+    rollout = header.get("rollout")
+    if rollout:
+        place = bucket(str(rollout.get("salt", "")), device_id)
+        if place * 100 >= rollout.get("percent", 100):
+            return "rollout"
+    return ""
+
+
+def _check_board(requires):
+    platforms = requires.get("platform", (sys.platform,))
+    if sys.platform not in platforms:
+        raise PolicyError("platform %r is not of %r" % (sys.platform, platforms))
+    # The low byte is the version of the .mpy format.
+    mpy = getattr(sys.implementation, "_mpy", 0) & 0xFF
+    if requires.get("mpy", mpy) != mpy:
+        raise PolicyError(".mpy version is %d, the release has %r" % (mpy, requires["mpy"]))

@@ -1,0 +1,62 @@
+"""What an application says to, and may ask about, the release that it is."""
+
+import json
+
+from . import bootguard
+
+
+def confirm(root=None):
+    """Say that this release works: its trial ends and it stays.
+
+    Returns:
+        bool: whether a trial was on.
+    Raises:
+        OSError: the file system refused; the next boot goes on with it.
+    """
+    state = bootguard.load(root)
+    if state["phase"] != "trial":
+        return False
+    bootguard.settle(root, state)
+    bootguard.advance(root, state)
+    return True
+
+
+def rollback(root=None):
+    """Go back to the release before while a trial is on, refuse this one, and reset.
+
+    Returns:
+        bool: False when no trial is on: the files to go back to are gone.
+    """
+    state = bootguard.load(root)
+    if state["phase"] != "trial":
+        return False
+    bootguard.save(root, state, "reverting")
+    bootguard.advance(root, state)
+    bootguard.reset()
+    return True
+
+
+def status(root=None):
+    """What runs and what is going on (dict).
+
+    `phase`, `version` and `seq` of the live release (None and 0 when no manifest is
+    known), `floor` (highest confirmed seq), `refused`, `boots` used of `trial`, and
+    `problem`: None, or text about what the last boot could not do.
+    """
+    state = bootguard.load(root)
+    live = header(root, state["live"])
+    told = {key: state[key] for key in ("phase", "floor", "refused", "boots", "trial")}
+    told["version"] = live.get("version")
+    told["seq"] = live.get("seq", 0)
+    damaged = ".ota/state is damaged" if state.get("damaged") else None
+    told["problem"] = bootguard.problem or damaged
+    return told
+
+
+def header(root, slot):
+    """The first line of the manifest in `slot` (dict), empty when it cannot be read."""
+    try:
+        with open(bootguard.base(root) + ".ota/" + slot, "rb") as f:
+            return json.loads(f.readline())
+    except (OSError, ValueError):
+        return {}
