@@ -27,7 +27,7 @@ MOVES = {
 
 _CRITICAL = ("boot.py", "main.py", "micropython_ota.py", "lib/micropython_ota.py")
 _home = os.getcwd()  # an application may change the folder later
-problem = None  # what the last boot() could not do, for status()
+problems = []  # what the last boot() could not do, for status()
 
 
 def base(root=None):
@@ -251,10 +251,8 @@ def boot(root=None):
     Resets the board when live files moved, so that no module of before runs on.
     Never raises: what went wrong stands in `status()`, and the application starts.
     """
-    global problem
     try:
-        problem = None
         if advance(root, load(root), True):
             reset()
     except (OSError, ValueError, KeyError, TypeError) as e:
-        problem = "boot: %r" % e
+        problems.append("boot: %r" % e)

@@ -2,7 +2,7 @@
 
 import json
 
-from . import bootguard
+from .bootguard import advance, base, load, problems, reset, save, settle
 
 
 def confirm(root=None):
@@ -13,11 +13,11 @@ def confirm(root=None):
     Raises:
         OSError: the file system refused; the next boot goes on with it.
     """
-    state = bootguard.load(root)
+    state = load(root)
     if state["phase"] != "trial":
         return False
-    bootguard.settle(root, state)
-    bootguard.advance(root, state)
+    settle(root, state)
+    advance(root, state)
     return True
 
 
@@ -27,12 +27,12 @@ def rollback(root=None):
     Returns:
         bool: False when no trial is on: the files to go back to are gone.
     """
-    state = bootguard.load(root)
+    state = load(root)
     if state["phase"] != "trial":
         return False
-    bootguard.save(root, state, "reverting")
-    bootguard.advance(root, state)
-    bootguard.reset()
+    save(root, state, "reverting")
+    advance(root, state)
+    reset()
     return True
 
 
@@ -43,20 +43,20 @@ def status(root=None):
     known), `floor` (highest confirmed seq), `refused`, `boots` used of `trial`, and
     `problem`: None, or text about what the last boot could not do.
     """
-    state = bootguard.load(root)
+    state = load(root)
     live = header(root, state["live"])
     told = {key: state[key] for key in ("phase", "floor", "refused", "boots", "trial")}
     told["version"] = live.get("version")
     told["seq"] = live.get("seq", 0)
     damaged = ".ota/state is damaged" if state.get("damaged") else None
-    told["problem"] = bootguard.problem or damaged
+    told["problem"] = problems[-1] if problems else damaged
     return told
 
 
 def header(root, slot):
     """The first line of the manifest in `slot` (dict), empty when it cannot be read."""
     try:
-        with open(bootguard.base(root) + ".ota/" + slot, "rb") as f:
+        with open(base(root) + ".ota/" + slot, "rb") as f:
             return json.loads(f.readline())
     except (OSError, ValueError):
         return {}

@@ -1,0 +1,92 @@
+"""The manifest layout: releases as `ota publish` writes them, one channel of a project."""
+
+from .bootguard import NEW, lines, save
+from .errors import HashError, NotModified, PolicyError
+from .manifest import Lines, Reader
+from .plan import FETCH, PATCH, plan
+from .policy import judge, now
+from .trial import header
+from .staging import abandon, adopt, check_space, fetch, hash_of, receive, spare
+
+
+class Channel:
+    """Finds and stages the newest release of one channel for the Updater `u`."""
+
+    def __init__(self, u, name):
+        self._u = u
+        self._name = name
+
+    def find(self, state, release):
+        """Fill `release` and return True when the channel offers one for this board.
+
+        One request; of the manifest only the header is read yet.
+        """
+        u = self._u
+        # Etags of two channels may be equal, so the name goes with it.
+        known = state["etag"].split(" ", 1)
+        known = known[1] if len(known) == 2 and known[0] == self._name else None
+        try:
+            stream = u.transport.open(self._name + ".manifest", 0, known, limit=u.storage.free())
+        except NotModified:
+            if state["phase"] != "staging":
+                u.tell("current", None)
+                return False
+            release.take(header(u.root, state["next"]), state["etag"])
+            return True
+        release.stream = stream
+        reader = Reader(Lines(stream).readline)
+        etag = "%s %s" % (self._name, stream.etag) if stream.etag else ""
+        release.take(reader.header, etag if len(etag) < 200 else "", reader)
+        project = u.project or header(u.root, state["live"]).get("project")
+        why = judge(reader.header, state, project, u.device_id(), now())
+        if not why:
+            return True
+        release.close()
+        if state["phase"] == "idle" and release.etag != state["etag"]:
+            state["etag"] = release.etag
+            save(u.root, state)
+        u.tell(why, release.version)
+        return False
+
+    def stage(self, release, state):
+        """Put all that differs on flash, verified; a generator of progress."""
+        u = self._u
+        # One seq is one release: what was authenticated when it came need not come again.
+        if state["phase"] != "staging" or state["seq"] != release.seq:
+            yield from self._begin(release, state)
+        release.close()
+        for what, path, _, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
+            if what in (FETCH, PATCH):
+                yield from self._stage_file(path, entry)
+
+    def _begin(self, release, state):
+        u = self._u
+        if state["phase"] == "staging":
+            abandon(u, state)
+        state["next"] = ""
+        if not release.reader:
+            seq = release.seq
+            if not self.find(state, release) or release.seq != seq:
+                raise PolicyError("the channel %s no longer offers seq %d" % (self._name, seq))
+        slot = spare(state)
+        yield from receive(u, release.reader, slot)
+        yield from adopt(u, state, slot)
+        check_space(u, state["live"], slot)
+        state.update({"next": slot, "seq": release.seq, "etag": release.etag})
+        save(u.root, state, "staging")
+
+    def _stage_file(self, path, entry):
+        u = self._u
+        want = entry["h"]
+        hasher = u.verifier.hasher()
+        size = u.storage.size(path + NEW)
+        if size == entry["s"] and hasher:
+            there = yield from hash_of(u, path + NEW)
+            if there == want:
+                return
+        u.tell("fetch", path)
+        name = "blobs/%s/%s" % (want[:2], want)
+        _, got = yield from fetch(u, path, name, entry["s"], hasher)
+        if hasher and got != want:
+            u.storage.remove(path + NEW)
+            raise HashError("%s: sha256 is %s, the manifest says %s" % (path, got, want))

@@ -1,0 +1,119 @@
+"""The legacy layout: a file `version` and a list of names that the board itself holds."""
+
+from hashlib import sha256
+
+from .bootguard import NEW, base, lines, merge, save
+from .errors import NotFoundError, TransportError, VerifyError
+from .manifest import PATH, check_path
+from .staging import abandon, adopt, fetch, hash_of, spare, write_lines
+
+_MARKUP = ("html", "htm", "xhtml", "xml", "svg")
+
+
+def _no_page(path, chunk):
+    # A captive portal answers every request with its login page and status 200.
+    if bytes(chunk).lstrip()[:1] == b"<" and path.split(".")[-1].lower() not in _MARKUP:
+        raise VerifyError("%s begins with '<': a web page, not the file" % path)
+
+
+class FileSet:
+    """Finds and stages the listed files for the Updater `u`, as one release with `version`."""
+
+    def __init__(self, u, files, layout):
+        if layout not in ("prefix", "subdir"):
+            raise ValueError("layout is %r, not 'prefix' or 'subdir'" % layout)
+        self._u = u
+        self._files = files
+        self._join = "_" if layout == "prefix" else "/"
+
+    def installed(self):
+        """The version on the board (str), empty when there is none."""
+        try:
+            with open(base(self._u.root) + "version") as f:
+                return f.readline().strip()
+        except OSError:
+            return ""
+
+    def find(self, state, release):
+        """Fill `release` and return True when the server's version differs from the board's."""
+        u = self._u
+        version = self._remote()
+        release.take({"version": version, "seq": version}, "")
+        if version == self.installed():
+            u.tell("current", version)
+            return False
+        if version == state["refused"]:
+            u.tell("refused", version)
+            return False
+        return True
+
+    def _remote(self):
+        stream = self._u.transport.open("version", limit=1024)
+        text = b""
+        try:
+            while True:
+                n = stream.readinto(self._u.buffer)
+                if not n:
+                    break
+                text += bytes(self._u.buffer[:n])
+        finally:
+            stream.close()
+        version = text.strip()
+        if not version or len(version) > PATH:
+            raise VerifyError("version is %d bytes, not 1 to %d" % (len(version), PATH))
+        for c in version:
+            # It becomes part of a URL, and a page is not a version.
+            if c <= 32 or c >= 127 or c in b"<>\"\\":
+                raise VerifyError("version %r is no version: has %r" % (version[:32], chr(c)))
+        return version.decode()
+
+    def stage(self, release, state):
+        """Put every file on flash; a generator of progress.
+
+        Raises:
+            TransportError: a file was not there; the others have been asked for all the same.
+        """
+        u = self._u
+        if state["phase"] == "staging":
+            abandon(u, state)  # no hash says whether it still fits
+        state["next"] = ""
+        slot = spare(state)
+        paths = sorted(set(self._files) | {"version"})
+        first = {"ota": 1, "project": u.project or "", "version": release.version, "seq": 0}
+        entries = [{"p": check_path(p), "c": 1} for p in paths]
+        write_lines(u, slot, [first] + entries)
+        yield from adopt(u, state, slot)
+        state.update({"next": slot, "seq": release.version, "etag": ""})
+        save(u.root, state, "staging")
+        got = yield from self._fetch_all(release.version)
+        for entry in entries:
+            entry["s"], entry["h"] = got[entry["p"]]
+        for path, x, y in merge(lines(u.root, state["live"]), iter(entries)):
+            if x and y and x.get("h") == y["h"]:
+                u.storage.remove(path + NEW)
+        slot = spare(state)
+        write_lines(u, slot, [first] + entries)
+        state["next"] = slot
+
+    def _fetch_all(self, version):
+        u = self._u
+        missing = None
+        got = {}
+        for path in self._files:
+            if path in got or path == "version":
+                continue
+            u.tell("fetch", path)
+            name = version + self._join + path
+            try:
+                got[path] = yield from fetch(u, path, name, None, sha256(), _no_page)
+            except TransportError as e:
+                if not e.status:
+                    raise
+                u.tell("missing", path)
+                missing = e
+        if missing:
+            raise missing
+        with u.storage.open("version" + NEW, "wb") as out:
+            out.write(version.encode())
+        got["version"] = len(version), (yield from hash_of(u, "version" + NEW))
+        return got

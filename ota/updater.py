@@ -1,0 +1,217 @@
+"""Updater: the order of the steps of an update, nothing else."""
+
+from .bootguard import advance, base, exists, load, reset, save
+from .errors import NoSpaceError, StorageError
+
+
+class Release:
+    """What a server offers. `version` (str), `seq` (int), `header` (dict of the manifest)."""
+
+    def __init__(self):
+        self.stream = None
+        self.take({}, "")
+
+    def take(self, header, etag, reader=None):
+        self.header = header
+        self.version = header.get("version")
+        self.seq = header.get("seq")
+        self.etag = etag
+        self.reader = reader
+
+    def close(self):
+        if self.stream:
+            self.stream.close()
+        self.stream = self.reader = None
+
+
+class Updater:
+    """Updates the files of this board from a server.
+
+    Args:
+        transport (Transport): where releases come from.
+        storage (Storage): where they go; default: what suits the board's file system.
+        verifier (Verifier): what must be true of them; default `Sha256Verifier`.
+        files (list of str): the legacy layout: these files and `version`, no manifest.
+        channel (str): which manifest of the project to follow.
+        layout (str): of the legacy files on the server, `prefix` or `subdir`.
+        keep (tuple of str): paths, and folders ending in `/`, not replaced once they exist.
+        trial_boots (int): boots that a release has to call `ota.confirm()` in; 0: no trial.
+        device_id (str): what a rollout draws by; default `machine.unique_id()` in hex.
+        on_event: called with (name, detail); see the reference for the names.
+        project (str): the only project to accept; default: that of the live release.
+    """
+
+    chunk = 1024  # bytes moved at a time, in the one buffer of an update
+
+    def __init__(
+        self,
+        transport,
+        *,
+        storage=None,
+        verifier=None,
+        files=None,
+        channel="stable",
+        layout="prefix",
+        keep=(),
+        trial_boots=3,
+        device_id=None,
+        on_event=None,
+        project=None
+    ):
+        self.transport = transport
+        self.storage = storage or _storage()
+        self.root = self.storage.root
+        self.verifier = verifier or _verifier()
+        self.keep = keep
+        self.project = project
+        self.ready = False  # whether a staged release waits for install()
+        self.buffer = memoryview(bytearray(self.chunk))
+        self._trial_boots = trial_boots
+        self._device_id = device_id
+        self._on_event = on_event
+        if files is None:
+            from .channel import Channel
+
+            self._source = Channel(self, channel)
+        else:
+            from .fileset import FileSet
+
+            self._source = FileSet(self, files, layout)
+
+    def tell(self, event, detail):
+        """Report to `on_event`."""
+        if self._on_event:
+            self._on_event(event, detail)
+
+    def device_id(self):
+        """What this device is known by (str)."""
+        if self._device_id is None:
+            try:
+                from machine import unique_id
+
+                self._device_id = "".join("%02x" % b for b in unique_id())
+            except ImportError:
+                self._device_id = ""
+        return self._device_id
+
+    def check(self):
+        """Ask the server once; returns the Release on offer for this board, or None.
+
+        Raises:
+            OtaError: see `ota.errors`.
+        """
+        release = self._find(load(self.root))
+        if release:
+            release.close()
+        return release
+
+    def stage(self, release):
+        """Download and verify `release` beside the live files; may be stopped and made again."""
+        for _ in self._stage(release, load(self.root)):
+            pass
+
+    def install(self):
+        """Make the staged release live, as `ota.boot()` does; reset the board afterwards."""
+        state = load(self.root)
+        if state["phase"] in ("ready", "committing"):
+            try:
+                advance(self.root, state)
+            except OSError as e:
+                raise _refused(e)
+        self.ready = False
+
+    def steps(self):
+        """All of an update up to the reset, a chunk a step: a generator of (path, done, size).
+
+        Feed a watchdog or draw progress between two steps. At the end `ready` says
+        whether a release waits for the reset.
+        """
+        state = load(self.root)
+        self.ready = state["phase"] in ("ready", "committing")
+        if not self.ready:
+            release = self._find(state)
+            if release:
+                yield from self._stage(release, state)
+
+    def run(self, reset=True):
+        """Check, stage and reset into the new release.
+
+        Args:
+            reset (bool): False leaves the reset, after which the release is live, to the caller.
+        Returns:
+            bool: whether a release waits for the reset. False: nothing new.
+        Raises:
+            OtaError: the live release runs on; what is staged stays for the next try.
+        """
+        for _ in self.steps():
+            pass
+        return self._finish(reset)
+
+    async def run_async(self, reset=True):
+        """As `run()`, giving other tasks their turn after every chunk."""
+        from asyncio import sleep
+
+        for _ in self.steps():
+            await sleep(0)
+        return self._finish(reset)
+
+    def _finish(self, restart):
+        self.transport.close()
+        if self.ready and restart:
+            reset()
+        return self.ready
+
+    def _find(self, state):
+        if state["phase"] not in ("idle", "staging"):
+            self.tell(state["phase"], None)
+            return None
+        release = Release()
+        try:
+            if self._source.find(state, release):
+                self.tell("found", release.version)
+                return release
+            release.close()
+            if state["phase"] == "staging":
+                self._abandon(state)
+        except OSError as e:
+            raise _refused(e)
+
+    def _abandon(self, state):
+        from .staging import abandon
+
+        abandon(self, state)
+
+    def _stage(self, release, state):
+        # Whatever of the file system fails between two yields comes out as ours.
+        try:
+            yield from self._source.stage(release, state)
+            state["trial"] = self._trial_boots
+            save(self.root, state, "ready")
+        except OSError as e:
+            raise _refused(e)
+        finally:
+            release.close()
+        self.ready = True
+        self.tell("ready", release.version)
+
+
+def _refused(e):
+    kind = NoSpaceError if e.args and e.args[0] == 28 else StorageError
+    return kind("flash: %r" % e)
+
+
+def _storage():
+    root = base()
+    if exists(root + ".OTA"):  # names fold case: FAT
+        from .storage.flash import FlashStorage
+
+        return FlashStorage(root)
+    from .storage.littlefs import LittlefsStorage
+
+    return LittlefsStorage(root)
+
+
+def _verifier():
+    from .verifiers import Sha256Verifier
+
+    return Sha256Verifier()
