@@ -1,0 +1,326 @@
+"""Test boards: MicroPython on a flash image, behind a serial port that mpremote opens, with power that fails on demand.
+
+    from ota_host.boards import start
+
+    with start("unix", "flash.img") as board:
+        board.mpremote("fs", "cp", "main.py", ":main.py")
+        board.power_cycle(cut_at=17)          # dies in the 17th flash operation after power-on, and powers up again
+        board.wait_for("hello", timeout=5)
+    assert "main.py" in read_tree("flash.img")
+
+Two kinds: `unix`, the unix port with littlefs or FAT (starts in hundredths of a second), and `pico-w`, the unmodified
+firmware of the Raspberry Pi Pico W in an emulator (machine code, flash, Wi-Fi; about a sixteenth of real time).
+"""
+
+import contextlib
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .images import read_tree
+
+__all__ = ["WIFI_BOOT", "Board", "BoardError", "BoardReset", "read_tree", "start"]
+
+# Brings the emulated Pico W online; any name and password do. Takes about 20 s.
+WIFI_BOOT = """\
+import network, time
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("any", "any")
+while not wlan.isconnected():
+    time.sleep_ms(50)
+"""
+
+
+class BoardError(Exception):
+    """A board did not do what was asked of it; `output` is what it said."""
+
+    def __init__(self, message, output=""):
+        super().__init__(message)
+        self.output = output
+
+
+class BoardReset(BoardError):
+    """The board was reset, or lost power, while it was to run something."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a board is made; see `start`."""
+
+    size_kib: int = 1024
+    block: int = 4096
+    page: int = 256
+    fs: str = "lfs2"
+    heap: str = "128wK"
+    cut_at: int = 0
+    torn: str = "half"
+    reboot: bool = True
+
+    def arguments(self):
+        """The same as arguments of the supervisor."""
+        given = {"size": self.size_kib, "block": self.block, "page": self.page, "fs": self.fs, "heap": self.heap}
+        given.update({"cut-at": self.cut_at, "torn": self.torn})
+        words = [word for name, value in given.items() for word in ("--" + name, str(value))]
+        return words if self.reboot else [*words, "--no-reboot"]
+
+
+def start(kind, flash, *, link=None, env=None, **options):
+    """Switch a board on.
+
+    Args:
+        kind: "unix" or "pico-w".
+        flash: path of the flash image; made, erased, when absent. Logs are written beside it.
+        link: path of the serial port (a symbolic link); default: the flash's name with `.tty`.
+        env: more environment variables for the unix port, a dict.
+        size_kib, block, page: flash size in KiB, bytes of an erase block and of a program operation (unix only).
+        fs: "lfs2", "fat" (on raw flash), or "sd" (FAT whose sectors are written whole) (unix only).
+        heap: heap of the unix port; "48wK" is the fair equivalent of 48 KB on a 32-bit board.
+        cut_at: number of the flash operation since power-on in which the power fails; 0 for never.
+        torn: how much of that operation happens: none, 1byte, half, all-but-1 or all.
+        reboot: whether the power comes back after a cut; else the board stays off with `returncode` 99.
+
+    Returns:
+        A `Board`, best used as a context manager.
+
+    Raises:
+        BoardError: when it cannot be started, or an option is not one of these.
+        FirmwareUnavailable: when the firmware of the Pico W cannot be had.
+    """
+    try:
+        made = Options(**options)
+    except TypeError as e:
+        raise BoardError("unknown option of a board: %s" % e) from None
+    return Board(kind, flash, link, made, env or {})
+
+
+class Board:
+    """A board under power. `port` is the path that mpremote opens, `flash` its image. Made by `start`."""
+
+    def __init__(self, kind, flash, link, options, env):
+        self.kind, self.flash, self.options = kind, Path(flash).absolute(), options
+        self._logs = {name: Path("%s.%s" % (self.flash, name)) for name in ("log", "ctl", "ops")}
+        self._from = {name: _size(path) for name, path in self._logs.items()}
+        self._seen = self._from["log"]
+        argv = [sys.executable, "-m", "ota_host.boards.supervisor", kind, "--flash", str(self.flash)]
+        argv += options.arguments() + [word for k, v in env.items() for word in ("--env", "%s=%s" % (k, v))]
+        argv += ["--link", str(Path(link).absolute())] if link else []
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self._unread = b""
+        self.port = self._answer(60)["port"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.stop()
+
+    # What is said
+
+    def log(self):
+        """The control lines since the board was started, in order: see `ota_host.boards.supervisor`."""
+        return self._since("ctl", self._from["ctl"]).decode(errors="replace").splitlines()
+
+    def output(self):
+        """Everything the board said on its serial line since it was started, whoever read it; line ends are "\\n"."""
+        return _text(self._since("log", self._from["log"]))
+
+    def ops(self):
+        """Number of flash operations since power-on."""
+        return _size(self._logs["ops"])
+
+    def wait_for(self, text, timeout=10.0):
+        """Wait until the serial line says `text`, after the place where the last `wait_for` found its own.
+
+        Returns:
+            What was said up to and including it.
+
+        Raises:
+            BoardError: after `timeout` seconds, or when the board is off for good.
+        """
+        # Boards end lines with "\r\n", the unix port with "\n".
+        wanted = re.compile(re.escape(text.encode()).replace(b"\\\n", b"\r?\n"))
+        said = self._wait(lambda: self._since("log", self._seen), wanted.search, timeout, "say %r" % text)
+        end = wanted.search(said).end()
+        self._seen += end
+        return _text(said[:end])
+
+    def wait_for_log(self, text, timeout=10.0, count=1):
+        """Wait until `count` control lines begin with `text`; returns the last of them."""
+
+        def enough(lines):
+            return sum(line.startswith(text) for line in lines) >= count
+
+        lines = self._wait(self.log, enough, timeout, "log %r %d times" % (text, count))
+        return [line for line in lines if line.startswith(text)][count - 1]
+
+    def _wait(self, look, enough, timeout, what):
+        end = time.monotonic() + timeout
+        while True:
+            off = self.returncode is not None
+            found = look()
+            if enough(found):
+                return found
+            if off:
+                raise BoardError("the board is off (exit code %d) and did not %s" % (self.returncode, what), self.output())
+            if time.monotonic() > end:
+                raise BoardError("the board did not %s within %g s" % (what, timeout), self.output())
+            time.sleep(0.01)
+
+    def _since(self, name, place):
+        with contextlib.suppress(FileNotFoundError), self._logs[name].open("rb") as f:
+            f.seek(place)
+            return f.read()
+        return b""
+
+    # What is done
+
+    def mpremote(self, *args, timeout=60.0):
+        """Run mpremote on the board, as a process of its own.
+
+        Args:
+            args: its arguments after `connect PORT`.
+            timeout: seconds after which it is killed.
+
+        Returns:
+            A `subprocess.CompletedProcess` with text, whatever the exit code.
+
+        Raises:
+            BoardReset: when the board was reset and mpremote still waited for an answer half a second later.
+            BoardError: after `timeout` seconds.
+        """
+        argv = [sys.executable, "-m", "mpremote", "connect", self.port, *map(str, args)]
+        resets = self._resets()
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            end, reset_seen = time.monotonic() + timeout, None
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    out, err = p.communicate(timeout=0.1)
+                    return subprocess.CompletedProcess(argv, p.returncode, out, err)
+                now = time.monotonic()
+                if reset_seen is None and self._resets() > resets:
+                    reset_seen = now
+                if now < end and (reset_seen is None or now < reset_seen + 0.5):
+                    continue
+                p.kill()
+                out, err = p.communicate()
+                call = "mpremote " + " ".join(argv[5:])
+                if reset_seen is not None:
+                    raise BoardReset("the board was reset during: %s" % call, out + err)
+                raise BoardError("not done within %g s: %s" % (timeout, call), out + err)
+
+    def exec(self, code, timeout=60.0, *, resume=False, may_reset=False):
+        """Run Python code on the board.
+
+        Args:
+            code: the source.
+            timeout: seconds.
+            resume: leave out the soft reset that mpremote makes first. That reset runs boot.py, and not main.py.
+            may_reset: whether the code may end in a reset of the board.
+
+        Returns:
+            What it printed (until the reset, when there was one).
+
+        Raises:
+            BoardReset: when the board was reset and `may_reset` is false.
+            BoardError: when the code raised, or took too long.
+        """
+        resets = self._resets()
+        try:
+            done = self.mpremote(*(["resume"] if resume else []), "exec", code, timeout=timeout)
+            if done.returncode and self._resets() > resets:  # without power the port is gone, and mpremote fails
+                raise BoardReset("the board was reset while it ran: %s" % code, done.stdout)
+        except BoardReset as e:
+            if may_reset:
+                return e.output
+            raise
+        if done.returncode:
+            raise BoardError(done.stderr.strip() or done.stdout.strip() or "mpremote failed", done.stdout)
+        return done.stdout
+
+    def _resets(self):
+        return sum(line.startswith(("RESET", "CUT", "WATCHDOG", "CRASH", "NOR-VIOLATION")) for line in self.log())
+
+    def tree(self):
+        """The files in its flash, read from outside: see `read_tree`."""
+        return read_tree(self.flash, self.kind, fs=self.options.fs, block=self.options.block)
+
+    # Power
+
+    @property
+    def returncode(self):
+        """None while there is power to come; 99 after a power cut without `reboot`."""
+        return self._process.poll()
+
+    def power_off(self):
+        """Take the power away, whatever the board is doing."""
+        self._order("off")
+
+    def power_on(self, cut_at=0, torn=None):
+        """Give it power; with `cut_at` it fails in that flash operation, of which `torn` happens."""
+        self._order("on %d %s" % (cut_at, torn or self.options.torn))
+
+    def power_cycle(self, cut_at=0, torn=None):
+        """Off and on again."""
+        self.power_off()
+        self.power_on(cut_at, torn)
+
+    def wait_off(self, timeout=60.0):
+        """Wait until the board is off for good; returns the exit code (99: a power cut)."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise BoardError("the board still has power after %g s" % timeout, self.output()) from None
+
+    def stop(self):
+        """Switch off and forget; the flash image and its logs stay."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def _order(self, line):
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise BoardError("the board is off for good (exit code %s)" % self.returncode) from None
+        self._answer(30)
+
+    def _answer(self, timeout):
+        """The supervisor's next line."""
+        end = time.monotonic() + timeout
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0, end - time.monotonic()))
+            data = os.read(self._process.stdout.fileno(), 4096) if ready else b""
+            if not data:
+                self.stop()
+                raise BoardError("the %s board gave no answer (exit code %s)" % (self.kind, self.returncode))
+            self._unread += data
+        line, self._unread = self._unread.split(b"\n", 1)
+        answer = json.loads(line)
+        if "error" in answer:
+            self.stop()
+            raise BoardError("cannot start the %s board: %s" % (self.kind, answer["error"]))
+        return answer
+
+
+def _text(data):
+    return data.decode(errors="replace").replace("\r\n", "\n")
+
+
+def _size(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,319 @@
+"""Keeps one test board under power, in a process of its own: serial line, resets, power cuts, watchdog.
+
+It starts the program that is the board, passes its serial line on to the link that mpremote opens, and starts it again
+after every reset, as a power supply and a chip would. `ota_host.boards.start` and `ota board` are the ways to use it.
+
+Beside the flash image it writes `<flash>.log`, everything the board said, and `<flash>.ctl`, one line an event:
+
+    BOOT power-on|hard|watchdog|soft   the file system is mounted, boot.py comes next
+    FORMATTED                          there was no file system on the flash
+    REPL                               boot.py and main.py are through (unix board)
+    RESET                              machine.reset()
+    WDT <ms>, WATCHDOG                 a watchdog was started; it was not fed
+    CUT program|erase at <address>     the power cut that was asked for
+    NOR-VIOLATION at <address>         the driver programmed what it had not erased
+    NOTE <text>                        vboard.note(text) (unix board)
+    OFF, EXIT <code>, CRASH <signal>   switched off by hand; the program ended by itself
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+from .line import PATIENCE, SerialLine
+
+POWER_ON, HARD, WATCHDOG, SOFT = 1, 2, 3, 5
+CAUSES = {POWER_ON: "power-on", HARD: "hard", WATCHDOG: "watchdog", SOFT: "soft"}
+TORN = ("none", "1byte", "half", "all-but-1", "all")
+CUT_EXIT = 99
+
+
+class Ended(Exception):
+    """The board stays off; `code` is the exit code of the supervisor."""
+
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
+
+class Supervisor:
+    """The board's power supply.
+
+    Args:
+        board: UnixBoard or PicoBoard.
+        options: see `parser`.
+        commands: file descriptor that orders come from, a line each (`off`, `on N TORN`), or None. Its end ends all.
+        answer: called with one line of text for every order that is carried out.
+    """
+
+    def __init__(self, board, options, commands=None, answer=print):
+        self.board, self.options, self.commands, self.answer = board, options, commands, answer
+        self.flash = os.path.abspath(options.flash)
+        self.cut_at, self.torn = options.cut_at, options.torn
+        self.pid = self.terminal = self.control = None
+        self._orders = b""
+        self._ledger = os.open(self.flash + ".ops", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._log = open(self.flash + ".ctl", "ab", buffering=0)
+        board.prepare()
+        self.line = SerialLine(options.link or self.flash + ".tty", self.flash + ".log")
+
+    def note(self, text):
+        self._log.write(text.encode() + b"\n")
+
+    # Power
+
+    def power_on(self):
+        os.ftruncate(self._ledger, 0)
+        self._boot(POWER_ON)
+
+    def _boot(self, cause):
+        self.control, control = os.pipe()
+        done = os.fstat(self._ledger).st_size
+        self.cause, self.last, self.ready = cause, "", False
+        if cause != SOFT:
+            self.watchdog = None  # (timeout, deadline) in seconds
+            self._typed = b""
+        self._lines = b""
+        self.pid, self.terminal = self.board.start(cause, done, self.cut_at, self.torn, control, self._ledger)
+        os.close(control)
+
+    def power_off(self):
+        """Switch off, whatever the board is doing."""
+        if self.pid is None:
+            return
+        os.kill(self.pid, signal.SIGKILL)
+        self._reap()
+
+    def _reap(self):
+        """Take what the dead board still said, and forget it; returns its wait status."""
+        while True:
+            while self._from_terminal():
+                pass
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                break
+            # macOS lets a program go only when its output has been read.
+            select.select([self.terminal], [], [], 0.005)
+        self._from_control()
+        while self._from_terminal():
+            pass
+        self.line.send(self.board.rest())
+        os.close(self.terminal)
+        os.close(self.control)
+        self.pid = self.terminal = self.control = None
+        return status
+
+    def _died(self):
+        """The program that was the board has ended: decide what that was, and go on as a board would."""
+        started = self.ready
+        code = os.waitstatus_to_exitcode(self._reap())
+        started = started or self.ready
+        if self.last == "RESET":
+            return self._boot(HARD)
+        if self.last.startswith(("CUT", "NOR-VIOLATION")):
+            if not self.options.reboot:
+                raise Ended(CUT_EXIT)
+            self.cut_at = 0
+            return self.power_on()
+        if not started:
+            self.note("EXIT %d" % code)
+            sys.stderr.write("the board does not start: exit code %d, see %s.log\n" % (code, self.flash))
+            raise Ended(1)
+        if code >= 0 and self.board.soft_resets:
+            self.line.send(b"MPY: soft reboot\r\n")
+            return self._boot(SOFT)
+        self.note("CRASH %d" % -code if code < 0 else "EXIT %d" % code)
+        self.power_on()
+
+    # What comes from where
+
+    def _from_terminal(self):
+        try:
+            data = os.read(self.terminal, 4096)
+        except BlockingIOError:
+            return None
+        except OSError:
+            data = b""
+        if data:
+            self.line.send(self.board.shown(data, self._type))
+        return data
+
+    def _type(self, data):
+        self._typed = data + self._typed
+        with contextlib.suppress(BlockingIOError, OSError):
+            self._typed = self._typed[os.write(self.terminal, self._typed) :]
+
+    def _from_control(self):
+        while select.select([self.control], [], [], 0)[0]:
+            data = os.read(self.control, 4096)
+            if not data:
+                return False
+            *lines, self._lines = (self._lines + data).split(b"\n")
+            for line in lines:
+                self._event(line.decode(errors="replace"))
+        return True
+
+    def _event(self, line):
+        word = line.split(" ")[0]
+        if word == "BOOT":
+            self.ready = True
+            line = "BOOT " + CAUSES[self.cause]
+        elif word == "WDT":
+            timeout = int(line.split()[1]) / 1000
+            self.watchdog = (timeout, time.monotonic() + timeout * 17 / 16)
+        elif word == "FEED" and self.watchdog:
+            timeout = self.watchdog[0]
+            self.watchdog = (timeout, time.monotonic() + timeout * 17 / 16)
+            return
+        elif word == "CHIP-RESET":  # the emulated chip resets inside its own process
+            self.cause = HARD
+            line = "RESET"
+        self.last = line
+        self.note(line)
+
+    def _order(self):
+        data = os.read(self.commands, 4096)
+        if not data:
+            raise Ended(0)
+        *orders, self._orders = (self._orders + data).split(b"\n")
+        for order in orders:
+            word, *rest = order.decode().split()
+            self.power_off()
+            if word == "off":
+                self.note("OFF")
+            else:
+                self.cut_at, self.torn = int(rest[0]), rest[1]
+                self.power_on()
+            self.answer(word)
+
+    @property
+    def _hears(self):
+        """Whether the board takes input; a Ctrl-C before it runs would end the program instead of reaching it."""
+        return self.ready and self.board.hears
+
+    # The loop
+
+    def run(self):
+        """Serve until SIGTERM, Ctrl-C or the end of the orders; returns the exit code."""
+        try:
+            self.power_on()
+            while True:
+                self._step()
+        except Ended as end:
+            return end.code
+        finally:
+            self.power_off()
+            self.line.close()
+            self._log.close()
+            os.close(self._ledger)
+
+    def _step(self):
+        readable, _, _ = select.select(self._sources(), self._sinks(), [], self._patience())
+        if self.commands in readable and self.commands is not None:
+            self._order()
+            return
+        if self.pid is not None:
+            self._serve_board(readable)
+        if self.line.waiting:
+            self.line.flush()
+
+    def _serve_board(self, readable):
+        gone = self.control in readable and not self._from_control()
+        if self.terminal in readable and self._from_terminal() == b"":
+            gone = True
+        if self._hears and self.line.master in readable:
+            self._typed += self.line.receive()
+        if self._hears and self._typed:
+            self._type(b"")
+        if gone:
+            self._died()
+        elif self.watchdog and time.monotonic() >= self.watchdog[1]:
+            self.note("WATCHDOG")
+            self.power_off()
+            self._boot(WATCHDOG)
+
+    def _sources(self):
+        sources = [] if self.commands is None else [self.commands]
+        if self.pid is not None:
+            sources.append(self.control)
+            if not self.line.full:
+                sources.append(self.terminal)
+            if self._hears and len(self._typed) < 4096:
+                sources.append(self.line.master)
+        return sources
+
+    def _sinks(self):
+        sinks = [self.line.master] if self.line.waiting else []
+        if self.pid is not None and self._hears and self._typed:
+            sinks.append(self.terminal)
+        return sinks
+
+    def _patience(self):
+        """Seconds to the next moment that no file descriptor announces, or None."""
+        moments = [PATIENCE] if self.line.full else []
+        if self.pid is not None and self.watchdog:
+            moments.append(max(0, self.watchdog[1] - time.monotonic()))
+        return min(moments, default=None)
+
+
+def parser():
+    """The options of a supervisor, for its command line."""
+    p = argparse.ArgumentParser(prog="python -m ota_host.boards.supervisor")
+    p.add_argument("kind", choices=("unix", "pico-w"))
+    p.add_argument("--flash", required=True, help="image file; made when absent")
+    p.add_argument("--link", help="symbolic link to the serial port; default: <flash>.tty")
+    p.add_argument("--size", type=int, default=1024, help="KiB of flash (unix)")
+    p.add_argument("--block", type=int, default=4096, help="bytes of an erase block (unix)")
+    p.add_argument("--page", type=int, default=256, help="bytes programmed in one operation (unix)")
+    p.add_argument("--fs", choices=("lfs2", "fat", "sd"), default="lfs2", help="sd: FAT on whole sectors (unix)")
+    p.add_argument("--heap", default="128wK", help="heap; 48wK is fair to 48 KB on a 32-bit chip (unix)")
+    p.add_argument("--cut-at", type=int, default=0, help="lose power in this flash operation since power-on")
+    p.add_argument("--torn", choices=TORN, default="half", help="how much of that operation happens")
+    p.add_argument("--no-reboot", dest="reboot", action="store_false", help="exit with 99 after a power cut")
+    p.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment (unix)")
+    return p
+
+
+def build(options):
+    """The board of the kind that the options name."""
+    if options.kind == "unix":
+        from .unix import UnixBoard
+
+        return UnixBoard(options)
+    from .pico import PicoBoard
+
+    return PicoBoard(options)
+
+
+def _end(*_):
+    raise Ended(0)
+
+
+def main(argv=None):
+    """Run a board that takes its orders from standard input; answers and the port come as lines of JSON."""
+    options = parser().parse_args(argv)
+    options.env = dict(pair.split("=", 1) for pair in options.env)
+    signal.signal(signal.SIGTERM, _end)
+
+    def answer(word):
+        print(json.dumps({"done": word}), flush=True)
+
+    try:
+        supervisor = Supervisor(build(options), options, commands=0, answer=answer)
+        print(json.dumps({"port": supervisor.line.link}), flush=True)
+        return supervisor.run()
+    except (Ended, KeyboardInterrupt):
+        return 0
+    except Exception as e:
+        # The caller turns this line into its own exception.
+        print(json.dumps({"error": "%s: %s" % (type(e).__name__, e)}), flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

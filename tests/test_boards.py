@@ -1,0 +1,308 @@
+"""The unix test board: does it do what a board does, and lose power where it should?"""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ota_host.boards import BoardError, BoardReset, read_tree, start
+
+WRITE = "f = open('data', 'w')\nf.write('x' * 3000)\nf.close()\n"
+
+
+@pytest.fixture
+def flash(tmp_path):
+    return tmp_path / "flash.img"
+
+
+@pytest.fixture
+def board(flash):
+    with start("unix", flash) as board:
+        yield board
+
+
+def put(board, name, text, tmp_path):
+    """Copy a file to the board the way a user does."""
+    source = tmp_path / "source"
+    source.write_text(text)
+    done = board.mpremote("fs", "cp", str(source), ":" + name)
+    assert done.returncode == 0, done.stderr
+
+
+def test_exec_prints_returns_the_output(board):
+    """What the code prints on the board is what `exec` returns."""
+    assert board.exec("print(6 * 7)").strip() == "42"
+
+
+def test_exec_raises_error_carries_the_boards_traceback(board):
+    """An exception on the board becomes a BoardError that shows it."""
+    with pytest.raises(BoardError, match="ZeroDivisionError"):
+        board.exec("1 / 0")
+
+
+def test_exec_never_ends_gives_up_after_the_timeout(board):
+    """A board that hangs does not hang the test."""
+    with pytest.raises(BoardError, match="not done within 1 s"):
+        board.exec("while True: pass", timeout=1)
+
+
+def test_board_new_flash_has_no_host_files(board):
+    """The root is the board's own file system, empty on new flash."""
+    assert board.exec("import os; print(os.listdir('/'))").strip() == "[]"
+    assert board.log()[0] == "FORMATTED"
+
+
+@pytest.mark.parametrize(("fs", "block"), [("lfs2", 4096), ("fat", 512), ("fat", 4096), ("sd", 512)])
+def test_read_tree_after_mpremote_cp_finds_the_bytes(flash, tmp_path, fs, block):
+    """What mpremote puts on the board is in the image, seen from outside, in every file system."""
+    with start("unix", flash, fs=fs, block=block) as board:
+        put(board, "a.txt", "alpha" * 1000, tmp_path)
+        board.mpremote("fs", "mkdir", ":lib")
+        put(board, "lib/b.txt", "beta", tmp_path)
+    assert read_tree(flash, fs=fs, block=block) == {"a.txt": b"alpha" * 1000, "lib/b.txt": b"beta"}
+
+
+def test_read_tree_of_noise_raises_oserror(flash):
+    """An image that holds something else is an error, not an empty tree."""
+    flash.write_bytes(b"\x5a" * 65536)
+    for fs in ("lfs2", "fat"):
+        with pytest.raises(OSError):
+            read_tree(flash, fs=fs)
+
+
+def test_boot_runs_boot_then_main_then_prompt(board, tmp_path):
+    """After power-on boot.py runs, then main.py, then the prompt comes."""
+    put(board, "boot.py", "print('in boot')", tmp_path)
+    put(board, "main.py", "print('in main')", tmp_path)
+    board.power_cycle()
+    board.wait_for("in boot\nin main\n")
+    board.wait_for(">>> ")
+
+
+def test_boot_error_in_boot_leaves_out_main(board, tmp_path):
+    """An exception in boot.py is printed and main.py does not run, as on the RP2040."""
+    put(board, "boot.py", "raise ValueError('no')", tmp_path)
+    put(board, "main.py", "print('in ' + 'main')", tmp_path)
+    board.power_cycle()
+    assert "in main" not in board.wait_for(">>> ")
+    assert "ValueError: no" in board.output()
+
+
+def test_soft_reset_from_raw_prompt_leaves_out_main(board, tmp_path):
+    """mpremote's own soft reset runs boot.py and not main.py."""
+    put(board, "boot.py", "booted = 1", tmp_path)
+    put(board, "main.py", "main_ran = 1", tmp_path)
+    assert board.exec("print('booted' in globals(), 'main_ran' in globals())").strip() == "True False"
+
+
+@pytest.mark.parametrize("how", ["machine.soft_reset()", "sys.exit()", "sys.exit(3)"])
+def test_soft_reset_by_code_keeps_power_and_reports_cause(board, how):
+    """Soft resets of every spelling boot again with reset cause 5."""
+    board.exec("import machine, sys\nopen('a', 'w').close()\n" + how)
+    assert board.exec("import machine; print(machine.reset_cause())", resume=True).strip() == "5"
+    assert "BOOT soft" in board.log()
+    assert not [line for line in board.log() if line.startswith(("EXIT", "CRASH"))]
+
+
+def test_soft_reset_in_main_runs_main_again(board, tmp_path):
+    """machine.soft_reset() in main.py goes through boot.py and main.py once more."""
+    text = "import machine, os\nif 'x' not in os.listdir():\n    open('x', 'w').close()\n    machine.soft_reset()\nprint('second', 'time')"
+    put(board, "main.py", text, tmp_path)
+    board.power_cycle()
+    board.wait_for("second time")
+
+
+def test_machine_reset_cannot_be_caught(board):
+    """machine.reset() runs no except, no finally, and the unclosed file is lost."""
+    code = "import machine\nf = open('lost', 'w')\nf.write('x')\ntry:\n    machine.reset()\nfinally:\n    open('caught', 'w').close()"
+    board.exec(code, may_reset=True)
+    board.wait_for_log("BOOT hard")
+    assert not {"caught"} & set(board.tree())
+    assert board.tree().get("lost", b"") == b""
+    assert board.exec("import machine; print(machine.reset_cause())", resume=True).strip() == "2"
+
+
+def test_exec_meets_unexpected_reset_raises_board_reset(board):
+    """A reset in the middle of code is an error unless the caller allows it."""
+    with pytest.raises(BoardReset, match="was reset"):
+        board.exec("import machine; machine.reset()")
+
+
+def test_port_survives_every_reset(board):
+    """One port, one path, whatever happens to the board."""
+    target = os.readlink(board.port)
+    board.exec("import machine; machine.reset()", may_reset=True)
+    board.power_cycle()
+    assert os.readlink(board.port) == target
+    assert board.exec("print(1)").strip() == "1"
+
+
+def test_interrupt_reaches_a_main_loop(board, tmp_path):
+    """mpremote stops a main.py that never ends."""
+    put(board, "main.py", "import time\nprint('loop' + 'ing')\nwhile True: time.sleep(1)", tmp_path)
+    board.power_cycle()
+    board.wait_for("looping")
+    assert board.exec("print('free')").strip() == "free"
+
+
+@pytest.mark.parametrize("torn", ["none", "1byte", "half", "all-but-1", "all"])
+def test_cut_tears_one_operation_as_asked(flash, torn):
+    """Of the operation that loses power exactly the named part is in flash, and nothing after it."""
+    page = 256
+    with start("unix", flash, reboot=False) as board:
+        board.wait_for_log("REPL")
+        ops = board.ops()
+        before = flash.read_bytes()
+        program = "import vboard\nvboard.flash.writeblocks(200, bytes(%d), 0)" % (2 * page)
+        board.power_cycle(cut_at=2, torn=torn)
+        board.exec(program, may_reset=True)
+        assert board.wait_off(5) == 99
+    done = {"none": 0, "1byte": 1, "half": page // 2, "all-but-1": page - 1, "all": page}[torn]
+    expected = bytearray(before)
+    expected[200 * 4096 : 200 * 4096 + page + done] = bytes(page + done)
+    assert flash.read_bytes() == expected
+    assert ops > 0 and board.ops() == 2
+    assert board.log()[-1] == "CUT program at 0x%x" % (200 * 4096 + page)
+
+
+@pytest.mark.parametrize(("torn", "erased"), [("none", 0), ("half", 2048), ("all-but-1", 4095), ("all", 4096)])
+def test_cut_in_an_erase_leaves_the_rest_of_the_block(flash, torn, erased):
+    """A torn erase leaves the tail of the block as it was."""
+    flash.write_bytes(b"\xff" * 1024 * 1024)
+    with start("unix", flash, reboot=False) as board:
+        board.wait_for_log("REPL")
+        board.power_off()
+        with flash.open("r+b") as f:
+            f.seek(200 * 4096)
+            f.write(bytes(4096))
+        board.power_on(cut_at=1, torn=torn)
+        board.exec("import vboard; vboard.flash.ioctl(6, 200)", may_reset=True)
+        assert board.wait_off(5) == 99
+    assert flash.read_bytes()[200 * 4096 : 201 * 4096] == b"\xff" * erased + bytes(4096 - erased)
+
+
+def test_cut_counts_on_over_soft_and_hard_resets(board):
+    """The number of the operation counts from power-on, not from the last reset."""
+    board.wait_for_log("REPL")
+    board.power_cycle()
+    board.exec(WRITE)
+    ops = board.ops()
+    assert ops > 0
+    board.exec("import machine; machine.reset()", may_reset=True)
+    board.wait_for_log("BOOT hard")
+    assert board.ops() == ops
+    assert board.exec("import vboard; print(vboard.ops())").strip() == str(ops)
+
+
+@pytest.mark.parametrize("fs", ["lfs2", "sd"])
+def test_cut_at_every_operation_leaves_the_old_file_whole(flash, fs):
+    """Writing a file and renaming it over the old one is cut at every operation; the old or the new content is there."""
+    code = "import os\nf = open('new', 'w')\nf.write('new' * 200)\nf.close()\nos.rename('new', 'data')\n"
+    with start("unix", flash, fs=fs, block=4096 if fs == "lfs2" else 512) as board:
+        board.exec("f = open('data', 'w')\nf.write('old' * 200)\nf.close()\nf = open('main.py', 'w')\nf.write(%r)\nf.close()" % code)
+        board.power_off()
+        image = flash.read_bytes()
+        seen, at = set(), 0
+        while True:
+            at += 1
+            board.power_off()
+            flash.write_bytes(image)
+            runs = len(board.log())
+            board.power_on(cut_at=at)
+            while not {"REPL", "CUT"} & {line.split()[0] for line in board.log()[runs:]}:
+                time.sleep(0.002)
+            board.power_off()
+            if not any(line.startswith("CUT") for line in board.log()[runs:]):
+                break
+            flash_now = board.tree()
+            seen.add(flash_now.get("data", b"")[:3])
+    assert at > 4
+    assert seen <= {b"old", b"new", b""} if fs == "sd" else seen == {b"old", b"new"}
+
+
+def test_driver_programs_unerased_flash_is_a_violation(board):
+    """The image keeps the rule of NOR flash: programming clears bits and never sets them."""
+    board.exec("import vboard\nvboard.flash.writeblocks(200, bytes(256), 0)")
+    board.exec("import vboard\nvboard.flash.writeblocks(200, b'\\x01' + bytes(255), 0)", may_reset=True)
+    assert board.wait_for_log("NOR-VIOLATION") == "NOR-VIOLATION at 0xc8000"
+
+
+def test_wdt_not_fed_resets_the_board(board):
+    """A watchdog that nobody feeds resets a board that is stuck, and the next boot knows."""
+    began = time.monotonic()
+    board.exec("from machine import WDT\nWDT(timeout=600)\nwhile True: pass", may_reset=True)
+    board.wait_for_log("BOOT watchdog")
+    assert time.monotonic() - began > 0.6
+    assert board.exec("import machine; print(machine.reset_cause() == machine.WDT_RESET)", resume=True).strip() == "True"
+
+
+def test_wdt_fed_leaves_the_board_running(board):
+    """Feeding keeps the board alive for several times the timeout."""
+    code = "import machine, time\nw = machine.WDT(timeout=300)\nfor _ in range(40):\n    w.feed()\n    time.sleep_ms(25)\nprint('alive')"
+    assert board.exec(code).strip() == "alive"
+    board.wait_for_log("WATCHDOG")
+
+
+def test_output_that_nobody_reads_does_not_stop_the_board(board, tmp_path):
+    """A board that prints a megabyte to nobody goes on, and the log holds all of it."""
+    put(board, "main.py", "for i in range(20000):\n    print(i, 'x' * 50)\nprint('the', 'end')", tmp_path)
+    board.power_cycle()
+    said = board.wait_for("the end", timeout=15)
+    assert len(said) > 1000000 and "\n19999 xxx" in said
+    assert board.exec("print('heard')").strip() == "heard"
+
+
+def test_slow_reader_loses_nothing(board):
+    """mpremote takes its bytes one by one and gets all of them, although the board is faster."""
+    said = board.exec("for i in range(8000): print('line', i)")
+    assert said.split("\n")[:-1] == ["line %d" % i for i in range(8000)]
+
+
+def test_board_at_its_prompt_takes_no_processor_time(board):
+    """A board at its prompt sleeps, and so does its supervisor."""
+    board.wait_for_log("REPL")
+    status = subprocess.run(["ps", "-o", "time=", "-p", str(board._process.pid)], capture_output=True, text=True)
+    time.sleep(1)
+    again = subprocess.run(["ps", "-o", "time=", "-p", str(board._process.pid)], capture_output=True, text=True)
+    assert status.stdout == again.stdout
+
+
+def test_network_module_is_always_up(board):
+    """A boot.py that waits for Wi-Fi runs unchanged."""
+    assert board.exec("import network\nw = network.WLAN(network.STA_IF)\nw.active(True)\nw.connect('a', 'b')\nprint(w.isconnected())").strip() == "True"
+
+
+def test_env_and_id_reach_the_board(flash):
+    """Variables of the environment can be given to the unix board."""
+    with start("unix", flash, env={"BOARD_ID": "b-7", "COLOUR": "red"}) as board:
+        assert board.exec("import machine, os; print(machine.unique_id(), os.getenv('COLOUR'))").strip() == "b'b-7' red"
+
+
+def test_start_unknown_option_names_it(flash):
+    """A wrong option is an error that names it."""
+    with pytest.raises(BoardError, match="sise_kib"):
+        start("unix", flash, sise_kib=3)
+
+
+def test_start_without_micropython_says_what_to_install(flash, monkeypatch):
+    """When the program is not there, the error comes at once and says so."""
+    monkeypatch.setenv("MICROPYTHON", "/no/such/micropython")
+    with start("unix", flash) as board:
+        assert board.wait_off(5) == 1
+        with pytest.raises(BoardError, match="off"):
+            board.wait_for("x", timeout=1)
+
+
+def test_supervisor_whose_owner_dies_goes_too(flash):
+    """No board outlives the test process that started it."""
+    code = "import os, sys; from ota_host.boards import start; b = start('unix', sys.argv[1]); print(b._process.pid); sys.stdout.flush(); os._exit(1)"
+    done = subprocess.run([sys.executable, "-c", code, str(flash)], capture_output=True, text=True)
+    pid = int(done.stdout)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        if subprocess.run(["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True).stdout.strip() in ("", "Z"):
+            return
+        time.sleep(0.05)
+    pytest.fail("the supervisor is still there")
