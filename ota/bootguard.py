@@ -40,7 +40,10 @@ def exists(path):
     try:
         os.stat(path)
         return True
-    except OSError:
+    except OSError as e:
+        # A flash that cannot be read does not say that the file is gone.
+        if e.errno != 2:
+            raise
         return False
 
 
@@ -188,7 +191,9 @@ def _drop(root, path):
         path = path[: path.rfind("/")]
         try:
             os.rmdir(root + path)
-        except OSError:
+        except OSError as e:
+            if e.errno == 5:  # EIO; else it is not empty
+                raise
             return
 
 

@@ -1,0 +1,116 @@
+"""A NOR flash in RAM for the unix port: counts its operations and loses power at one of them."""
+
+import os
+import vfs
+
+
+class Flash:
+    """A block device. Bits go from 1 to 0 by programming and back only by erasing a block."""
+
+    def __init__(self, blocks=64, block=4096, image=None):
+        self.block = block
+        self.image = image or bytearray(b"\xff" * (blocks * block))
+        self.ops = 0  # programs and erases so far
+        self.programmed = 0  # bytes
+        self.erased = 0  # bytes
+        self.cut_at = None  # the operation at which the power fails, counted from 0
+        self.torn = 0  # how many 256ths of that operation still happen
+        self.dead = False
+        self.copy = None  # the image as the cut left it
+
+    def readblocks(self, n, buf, off=0):
+        at = n * self.block + off
+        # A file that the collector closes after the cut reads with the heap locked.
+        if self.dead:
+            raise OSError(5)
+        buf[:] = memoryview(self.image)[at : at + len(buf)]
+
+    def _change(self, at, data):
+        if self.dead:
+            raise OSError(5)
+        size = len(data)
+        if self.ops == self.cut_at:
+            self.dead = True
+            size = size * self.torn // 256
+        self.ops += 1
+        self.image[at : at + size] = data[:size]
+        if self.dead:
+            raise OSError(5)
+
+    def writeblocks(self, n, buf, off=None):
+        if off is None:  # the plain protocol, of FAT: whole blocks
+            for i in range(len(buf) // self.block):
+                self.ioctl(6, n + i)
+                self._program((n + i) * self.block, memoryview(buf)[i * self.block :][: self.block])
+        else:
+            self._program(n * self.block + off, buf)
+
+    def _program(self, at, buf):
+        old = int.from_bytes(memoryview(self.image)[at : at + len(buf)], "big")
+        new = int.from_bytes(buf, "big")
+        if old & new != new:
+            raise SystemExit("NOR: 0 to 1 without an erase at %d" % at)
+        self.programmed += len(buf)
+        self._change(at, buf)
+
+    def ioctl(self, op, arg):
+        if op == 4:
+            return len(self.image) // self.block
+        if op == 5:
+            return self.block
+        if op == 6:
+            self.erased += self.block
+            self._change(arg * self.block, b"\xff" * self.block)
+        return 0
+
+
+def driver(kind, prog=256):
+    """The file system class of `kind` (`lfs2` or `fat`) and its keywords."""
+    if kind == "fat":
+        return vfs.VfsFat, {}
+    return vfs.VfsLfs2, {"progsize": prog, "readsize": prog}
+
+
+def mount(flash, kind="lfs2", form=False, prog=256, at="/flash"):
+    """Mount `flash` at `at`, formatted first when `form`, and go there."""
+    cls, kw = driver(kind, prog)
+    if form:
+        cls.mkfs(flash, **kw)
+    vfs.mount(cls(flash, **kw), at)
+    os.chdir(at)
+
+
+def umount(at="/flash"):
+    os.chdir("/")
+    vfs.umount(at)
+
+
+def write(path, data):
+    """Write a file, with its folders."""
+    done = ""
+    for part in path.split("/")[:-1]:
+        done += part + "/"
+        try:
+            os.mkdir(done[:-1])
+        except OSError:
+            pass
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def tree(folder=""):
+    """All files below the current folder: {path: content}, without what is in .ota/."""
+    found = {}
+    for entry in os.ilistdir(folder or "."):
+        path = folder + entry[0]
+        if entry[1] & 0x4000:
+            if path != ".ota":
+                found.update(tree(path + "/"))
+        else:
+            found[path] = read(path)
+    return found
