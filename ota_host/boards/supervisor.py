@@ -113,8 +113,8 @@ class Supervisor:
         started = self.ready
         code = os.waitstatus_to_exitcode(self._reap())
         started = started or self.ready
-        if self.last == "RESET":
-            return self._boot(HARD)
+        if self.last in ("RESET", "WATCHDOG"):
+            return self._boot(HARD if self.last == "RESET" else WATCHDOG)
         if self.last.startswith(("CUT", "NOR-VIOLATION")):
             if not self.options.reboot:
                 raise Ended(CUT_EXIT)
@@ -170,9 +170,6 @@ class Supervisor:
             timeout = self.watchdog[0]
             self.watchdog = (timeout, time.monotonic() + timeout * 17 / 16)
             return
-        elif word == "CHIP-RESET":  # the emulated chip resets inside its own process
-            self.cause = HARD
-            line = "RESET"
         self.last = line
         self.note(line)
 
@@ -275,6 +272,7 @@ def parser():
     p.add_argument("--cut-at", type=int, default=0, help="lose power in this flash operation since power-on")
     p.add_argument("--torn", choices=TORN, default="half", help="how much of that operation happens")
     p.add_argument("--no-reboot", dest="reboot", action="store_false", help="exit with 99 after a power cut")
+    p.add_argument("--uf2", help="firmware (pico-w); default: MicroPython 1.27.0, downloaded once")
     p.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment (unix)")
     return p
 
@@ -290,7 +288,8 @@ def build(options):
     return PicoBoard(options)
 
 
-def _end(*_):
+def end(*_):
+    """Handler of SIGTERM: leave in good order."""
     raise Ended(0)
 
 
@@ -298,7 +297,7 @@ def main(argv=None):
     """Run a board that takes its orders from standard input; answers and the port come as lines of JSON."""
     options = parser().parse_args(argv)
     options.env = dict(pair.split("=", 1) for pair in options.env)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
 
     def answer(word):
         print(json.dumps({"done": word}), flush=True)

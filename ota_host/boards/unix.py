@@ -36,8 +36,13 @@ def command():
     return [found]
 
 
-def start_in_terminal(argv, env, pass_fds=()):
+def start_in_terminal(argv, env, pass_fds=(), interrupts=True):
     """Start a program with a new pty as its terminal and its three standard files.
+
+    Args:
+        argv, env: what to start.
+        pass_fds: file descriptors that it inherits.
+        interrupts: whether Ctrl-C is a signal to it.
 
     Returns:
         (process id, master end of the pty, not blocking)
@@ -47,18 +52,23 @@ def start_in_terminal(argv, env, pass_fds=()):
     pid, master = pty.fork()
     if pid == 0:
         try:
-            # Everything raw, but Ctrl-C while code runs is a signal: at its prompt the port itself takes it as a byte.
             tty.setraw(0)
-            mode = termios.tcgetattr(0)
-            mode[3] |= termios.ISIG
-            mode[6][termios.VINTR] = b"\x03"
-            mode[6][termios.VQUIT] = mode[6][termios.VSUSP] = b"\0"
-            termios.tcsetattr(0, termios.TCSANOW, mode)
+            if interrupts:
+                _let_ctrl_c_interrupt()
             os.execvpe(argv[0], argv, env)
         finally:
             os._exit(127)
     os.set_blocking(master, False)
     return pid, master
+
+
+def _let_ctrl_c_interrupt():
+    """While code runs Ctrl-C is a signal; at its prompt the port switches that off and takes it as a byte."""
+    mode = termios.tcgetattr(0)
+    mode[3] |= termios.ISIG
+    mode[6][termios.VINTR] = b"\x03"
+    mode[6][termios.VQUIT] = mode[6][termios.VSUSP] = b"\0"
+    termios.tcsetattr(0, termios.TCSANOW, mode)
 
 
 class UnixBoard:
