@@ -48,16 +48,14 @@ def exists(path):
 
 
 def _record(path):
-    # A record is JSON whose last key is the CRC of all the text before it.
-    try:
-        with open(path, "rb") as f:
-            raw = f.read(1024)
-    except OSError:
+    # JSON whose last key is the CRC of all the text before it; None when there is no file.
+    if not exists(path):
         return None
+    with open(path, "rb") as f:
+        raw = f.read(1024)
     try:
-        at = raw.rfind(b',"crc":"')
         state = json.loads(raw)
-        if at > 0 and int(state["crc"], 16) == crc32(raw[:at]) and state["phase"] in MOVES:
+        if int(state["crc"], 16) == crc32(raw[: raw.rfind(b',"crc":"')]):
             return state
     except (ValueError, KeyError, TypeError):
         pass
@@ -66,15 +64,14 @@ def _record(path):
 
 def load(root=None):
     """The state of the board (dict): the newest valid record, or a fresh one."""
-    home = base(root) + ".ota/state"
-    first = _record(home)
-    second = _record(home + ".new")
+    first = _record(base(root) + ".ota/state")
+    second = _record(base(root) + ".ota/state.new")
     best = first if first and (not second or first["n"] > second["n"]) else second
     if best and best["n"] >= 0:
         return best
     # No slot is live: what is on the board is unknown, so nothing of it counts as unchanged.
-    state = {"format": 1, "n": 0, "phase": "idle", "live": "", "next": "", "boots": 0}
-    state.update({"trial": 3, "seq": 0, "floor": 0, "refused": 0, "etag": ""})
+    state = {"format": 1, "n": 0, "phase": "idle", "live": "", "next": "", "etag": ""}
+    state.update({"boots": 0, "trial": 3, "seq": 0, "floor": 0, "refused": 0})
     if best:
         state["damaged"] = 1
     return state
@@ -120,19 +117,13 @@ def lines(root, slot):
 
 def merge(old, new):
     """Walk two iterators of entries sorted by path: gives (path, old or None, new or None)."""
-    x = next(old, None)
-    y = next(new, None)
+    x, y = next(old, None), next(new, None)
     while x or y:
-        if not y or x and x["p"] < y["p"]:
-            yield x["p"], x, None
-            x = next(old, None)
-        elif not x or y["p"] < x["p"]:
-            yield y["p"], None, y
-            y = next(new, None)
-        else:
-            yield x["p"], x, y
-            x = next(old, None)
-            y = next(new, None)
+        a = x if not y or x and x["p"] <= y["p"] else None
+        b = y if not x or y and y["p"] <= x["p"] else None
+        yield (a or b)["p"], a, b
+        x = next(old, None) if a else x
+        y = next(new, None) if b else y
 
 
 def same(x, y):
@@ -236,16 +227,17 @@ def advance(root, state, booting=False):
 
 
 def settle(root, state):
-    # The live release stays: the floor rises, and what was kept to go back to may go.
+    """Let the live release stay: raise the floor; what was kept to go back to may go."""
     if isinstance(state["seq"], int):  # the legacy layout has a version there
         state["floor"] = max(state["floor"], state["seq"])
     save(root, state, "cleaning")
 
 
 def reset():
+    """Reset the board, where there is one."""
     try:
         from machine import reset
-    except ImportError:  # a PC
+    except ImportError:
         return
     reset()
 
