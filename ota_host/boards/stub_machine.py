@@ -1,0 +1,85 @@
+# Runs inside the unix MicroPython, never in CPython: the modules that a board has and the unix port has not.
+import machine
+import os
+import sys
+import time
+
+_CAUSE = int(os.getenv("BOARD_CAUSE"))
+_ID = (os.getenv("BOARD_ID") or "vboard01").encode()
+
+
+class Machine:
+    PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
+
+    def __init__(self, power):
+        self._power = power
+
+    def __getattr__(self, name):
+        return getattr(machine, name)
+
+    def reset(self):
+        self._power.fail("RESET\n")
+
+    def reset_cause(self):
+        return _CAUSE
+
+    def unique_id(self):
+        return _ID
+
+    def freq(self, *hz):
+        return 133000000
+
+    def WDT(self, id=0, timeout=5000):
+        return Watchdog(self._power, timeout)
+
+
+class Watchdog:
+    # Once started it cannot be stopped; the supervisor counts the time.
+    def __init__(self, power, timeout):
+        if timeout <= 0:
+            raise ValueError("timeout must be above 0 ms")
+        self._tell = power.tell
+        self._pause = timeout // 16  # the supervisor allows for it: so soon after the last one a feed need not be told
+        self._tell("WDT %d\n" % timeout)
+        self._told = time.ticks_ms()
+
+    def feed(self):
+        now = time.ticks_ms()
+        if time.ticks_diff(now, self._told) >= self._pause:
+            self._told = now
+            self._tell("FEED\n")
+
+
+class WLAN:
+    # The network of the host, always up: so a boot.py that waits for Wi-Fi runs unchanged.
+    IF_STA, IF_AP = 0, 1
+
+    def __init__(self, interface=0):
+        self._active = False
+
+    def active(self, *on):
+        if on:
+            self._active = bool(on[0])
+        return self._active
+
+    def connect(self, *args, **kw):
+        pass
+
+    disconnect = config = connect
+
+    def isconnected(self):
+        return True
+
+    def status(self, *what):
+        return 3
+
+    def ifconfig(self, *new):
+        return ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")
+
+
+def install(power, flash):
+    sys.modules["machine"] = Machine(power)
+    network = {"WLAN": WLAN, "STA_IF": 0, "AP_IF": 1, "hostname": lambda *name: "board"}
+    sys.modules["network"] = type("network", (), network)
+    board = {"flash": flash, "ops": lambda: flash.done, "note": lambda text: power.tell("NOTE %s\n" % text)}
+    sys.modules["vboard"] = type("vboard", (), board)
