@@ -39,9 +39,9 @@ def check_path(path):
         if part in ("", ".", ".."):
             _bad("path", path, "has the part %r" % part)
         # FAT folds case: `.OTA` is `.ota` there.
-        if part.lower().endswith(SUFFIXES[0]) or part.lower().endswith(SUFFIXES[1]):
+        if part[-8:].lower() in SUFFIXES:
             _bad("path", path, "ends in a staging suffix")
-    if path.lower().split("/")[0] == ".ota":
+    if path[:5].lower() in (".ota", ".ota/"):
         _bad("path", path, "is inside .ota/")
     return path
 
@@ -54,13 +54,9 @@ def _number(entry, key, least=0, most=NUMBER):
 
 
 def _hex(text, digits):
-    if isinstance(text, str) and len(text) == digits:
-        for c in text:
-            if c not in "0123456789abcdef":
-                break
-        else:
-            return
-    _bad("hash", text, "must be %d lower-case hex digits" % digits)
+    # What is left after the strip is no hex digit.
+    if not isinstance(text, str) or len(text) != digits or text.strip("0123456789abcdef"):
+        _bad("hash", text, "must be %d lower-case hex digits" % digits)
 
 
 def check_header(header):

@@ -172,14 +172,11 @@ class Updater:
                 return release
             release.close()
             if state["phase"] == "staging":
-                self._abandon(state)
+                from .staging import abandon
+
+                abandon(self, state)
         except OSError as e:
             raise _refused(e)
-
-    def _abandon(self, state):
-        from .staging import abandon
-
-        abandon(self, state)
 
     def _stage(self, release, state):
         # Whatever of the file system fails between two yields comes out as ours.
