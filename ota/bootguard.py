@@ -88,7 +88,8 @@ def save(root, state, phase=None):
     if phase not in MOVES[state["phase"]]:
         raise ValueError("phase %s cannot follow %s" % (phase, state["phase"]))
     record = dict(state, phase=phase, n=state["n"] + 1)
-    record.pop("crc", None)
+    for key in ("crc", "damaged"):
+        record.pop(key, None)
     text = json.dumps(record)[:-1]
     home = base(root) + ".ota"
     if not exists(home):
@@ -100,6 +101,7 @@ def save(root, state, phase=None):
         f.write(b'%s,"crc":"%08x"}' % (text.encode(), crc32(text.encode())))
     if not turns:
         os.rename(path, home + "/state")
+    state.clear()
     state.update(record)
 
 

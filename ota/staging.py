@@ -43,10 +43,10 @@ def receive(u, reader, slot):
     count = 0
     with u.storage.open(".ota/" + slot, "wb") as out:
         out.write(reader.raw)
-        for entry in reader:
+        for _ in reader:
             out.write(reader.raw)
             count += 1
-            yield entry["p"], count, reader.header["files"]
+            yield "manifest", count, reader.header["files"]
         out.write(reader.raw)
     u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
 

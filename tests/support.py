@@ -24,14 +24,15 @@ def run_mp(script, *args, cwd=None, heap="1M", path=(), timeout=120, check=True)
     command = [str(MICROPYTHON), "-X", "heapsize=" + heap, "-c", script]
     env = dict(os.environ, MICROPYPATH=":".join(where), ARGS=json.dumps([str(a) for a in args]))
     done = subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout
+        # Not the repository's root: `ota` would be found by a relative path, lost at a chdir.
+        command, cwd=cwd or ROOT / "tests", env=env, capture_output=True, text=True, timeout=timeout
     )
     if check and done.returncode:
         raise AssertionError(f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done
 
 
-def release(root, files, *, project="sample", version="v1.0.0", seq=1, channel="stable", **header):
+def release(root, files, /, *, project="sample", version="v1.0.0", seq=1, channel="stable", **header):
     """Write a release of `files` ({path: bytes}) below `root` as a server holds it.
 
     Written here by hand, from the format's description, so that the tests of the board

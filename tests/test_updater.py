@@ -114,7 +114,8 @@ tell(newer=updater(ARGS[2]).run(reset=False))
     assert facts["boots"] == [["trial", 0], ["trial", 1], ["trial", 2], ["idle", 2]]
     assert facts["tree"] == on_board(V1, **{"mine.txt": b"mine"})
     assert (facts["status"]["refused"], facts["status"]["floor"]) == (2, 1)
-    assert (facts["again"], facts["events"]) == (False, [["refused", "v1.0.2"]])
+    assert facts["again"] is False
+    assert "found" not in [event for event, _ in facts["events"]]
     assert facts["newer"] is True
 
 
@@ -201,7 +202,7 @@ tell(two=two, reverted=ramflash.tree(), status=status())
         ({"rollout": {"percent": 0, "salt": "s"}}, "no error"),
         ({"seq": 0}, "ManifestError: manifest: seq 0: must be a whole number from 1"),
         ({"ota": 2}, "ManifestError: manifest: format 2: this reader knows 1"),
-        ({"files": 9}, "ManifestError: manifest: line 7 is cut short"),
+        ({"files": 9}, "ManifestError: manifest: line 7: is cut short"),
     ],
     ids=lambda x: next(iter(x)) if isinstance(x, dict) else "",
 )
@@ -259,17 +260,19 @@ flash = power_up()
 install(ARGS[0])
 u = updater(ARGS[1])
 u.storage.free = lambda: 1 << 30
-hog = open("hog", "wb")
+hogs = 0
 try:
     while True:
-        hog.write(bytes(512))
+        ramflash.write("hog%d" % hogs, bytes(4000))
+        hogs += 1
 except OSError:
     pass
-hog.close()
 said = error(u.run, reset=False)
 boot()
-live = {k: v for k, v in ramflash.tree().items() if "ota-" not in k and k != "hog"}
-os.remove("hog")
+live = {k: v for k, v in ramflash.tree().items() if "ota-" not in k and "hog" not in k}
+for name in os.listdir():
+    if "hog" in name:
+        os.remove(name)
 install(ARGS[1])
 tell(said=said, live=live, later=ramflash.tree())
 """,

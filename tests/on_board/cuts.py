@@ -37,15 +37,13 @@ def live():
     return {p: d for p, d in tree().items() if not staged(p)}
 
 
-def update():
+def stage():
     updater(SECOND, trial_boots=2).run(reset=False)
-    boot(2)
-    confirm()
 
 
-def revert():
-    updater(SECOND, trial_boots=2).run(reset=False)
-    boot(4)
+# What a board goes through, step by step.
+UPDATE = (stage, boot, boot, confirm)
+REVERT = (stage, boot, boot, boot, boot)
 
 
 def whole(files):
@@ -67,7 +65,8 @@ def judge(image):
     if status()["phase"] == "trial":
         confirm()
     elif status()["refused"] != 2:
-        update()
+        for step in UPDATE:
+            step()
     end = status()
     want = dict(HAND, **(OLD if end["refused"] == 2 else NEW))
     if tree() != want or end["phase"] != "idle":
@@ -79,19 +78,22 @@ def judge(image):
 def cut(image, k, torn, job):
     """Power up `image`, lose power at operation `k` of `job`; the image is as the cut left it."""
     flash = power_up(image, k, torn)
-    try:
-        job()
-    except OSError:
-        pass
-    except Exception as e:
-        if not flash.dead:
-            raise
+    for step in job:
+        try:
+            step()
+        except Exception:
+            if not flash.dead:
+                raise
+        # No program runs on without power; littlefs could spin on what its cache has.
+        if flash.dead:
+            break
     power_off(flash)
 
 
 def sweep(base, job, seen, found):
     flash = power_up(bytearray(base))
-    job()
+    for step in job:
+        step()
     total = flash.ops
     umount()
     for k in range(total):
@@ -101,7 +103,7 @@ def sweep(base, job, seen, found):
             ops = look(image, seen, found, "cuts")
             for j in range(ops if TWICE else 0):
                 second = bytearray(image)
-                cut(second, j, 128, boot)
+                cut(second, j, 128, (boot,))
                 look(second, seen, found, "second_cuts")
     return total
 
@@ -126,7 +128,7 @@ def main():
     umount()
     found = {"cuts": 0, "second_cuts": 0, "found": {}}
     seen = set()
-    ops = [sweep(base, job, seen, found) for job in (update, revert)]
+    ops = [sweep(base, job, seen, found) for job in (UPDATE, REVERT)]
     tell(ops=ops, **found)
 
 

@@ -106,7 +106,7 @@ def read(path):
 def tree(folder=""):
     """All files below the current folder: {path: content}, without what is in .ota/."""
     found = {}
-    for entry in os.ilistdir(folder or "."):
+    for entry in os.ilistdir(folder[:-1] or "."):
         path = folder + entry[0]
         if entry[1] & 0x4000:
             if path != ".ota":

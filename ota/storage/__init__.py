@@ -1,0 +1,100 @@
+"""Where releases are staged. One storage a file; this one holds the base and picks the default."""
+
+import os
+
+from ..errors import NoSpaceError, StorageError
+
+
+class Storage:
+    """Base of the storages: a folder of files, with errors of ours that name the path.
+
+    Args:
+        root (str): the folder, empty for the current one.
+    """
+
+    block = 4096  # bytes that a file takes at least
+
+    def __init__(self, root=""):
+        self.root = root if not root or root.endswith("/") else root + "/"
+
+    def _do(self, hook, path, *more):
+        try:
+            return hook(path, *more)
+        except OSError as e:
+            kind = NoSpaceError if e.errno == 28 else StorageError
+            raise kind("%s: %r" % (path, e))
+
+    def open(self, path, mode="rb"):
+        """Open a file, `rb` or `wb`; the folders of one to write are made."""
+        if mode[0] == "w" and "/" in path:
+            self.mkdir(path[: path.rfind("/")])
+        return self._do(self._open, path, mode)
+
+    def replace(self, src, dst):
+        """Put `src` in the place of `dst`; both are in one folder."""
+        self._do(self._replace, src, dst)
+
+    def remove(self, path):
+        """Remove a file; one that is not there is fine."""
+        if self.size(path) is not None:
+            self._do(self._remove, path)
+
+    def size(self, path):
+        """The length of a file in bytes, None when there is none."""
+        return self._do(self._size, path)
+
+    def list(self, folder=""):
+        """The names in a folder."""
+        return self._do(self._list, folder)
+
+    def mkdir(self, path):
+        """Make a folder and those above it; one that is there is fine."""
+        at = 0
+        while at >= 0:
+            at = path.find("/", at + 1)
+            part = path if at < 0 else path[:at]
+            try:
+                self._mkdir(part)
+            except OSError as e:
+                if e.errno != 17:  # EEXIST
+                    self._do(self._fail, part, e)
+
+    def _fail(self, path, e):
+        raise e
+
+    def free(self):
+        """The bytes that are free."""
+        return self._do(self._free_of, self.root)
+
+    def _free_of(self, path):
+        return self._free()
+
+    # The hooks, for any file system that MicroPython has mounted.
+
+    def _open(self, path, mode):
+        return open(self.root + path, mode)
+
+    def _replace(self, src, dst):
+        os.rename(self.root + src, self.root + dst)
+
+    def _remove(self, path):
+        os.remove(self.root + path)
+
+    def _size(self, path):
+        try:
+            info = os.stat(self.root + path)
+        except OSError as e:
+            if e.errno != 2:  # ENOENT
+                raise
+            return None
+        return None if info[0] & 0x4000 else info[6]
+
+    def _list(self, folder):
+        return os.listdir(self.root + folder or ".")
+
+    def _mkdir(self, path):
+        os.mkdir(self.root + path)
+
+    def _free(self):
+        info = os.statvfs(self.root or ".")
+        return info[0] * info[3]

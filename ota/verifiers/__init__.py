@@ -1,0 +1,46 @@
+"""What must be true of a release before it may go live. One verifier a file; this one holds the base."""
+
+from hashlib import sha256
+
+from ..errors import SignatureError
+
+
+class Verifier:
+    """Base of the verifiers: authenticates manifests, and gives the hash for file contents.
+
+    A plug-in overrides `_authenticate` and, rarely, `_hasher`.
+    """
+
+    def authenticate(self, digest, signatures, header):
+        """Raise SignatureError unless the manifest may be trusted.
+
+        Args:
+            digest (bytes): SHA-256 of every byte of the manifest before its signatures.
+            signatures (list of dict): the signatures it carries, maybe none.
+            header (dict): its first line.
+        """
+        try:
+            self._authenticate(digest, signatures, header)
+        except (KeyError, TypeError, ValueError, IndexError) as e:
+            raise SignatureError("signatures of %s: %r" % (header.get("version"), e))
+
+    def hasher(self):
+        """A new hash object for a file's content, or None to go by its size alone."""
+        return self._hasher()
+
+    def _authenticate(self, digest, signatures, header):
+        pass
+
+    def _hasher(self):
+        return sha256()
+
+
+class Sha256Verifier(Verifier):
+    """Takes any manifest, and every file only with the SHA-256 that the manifest gives."""
+
+
+class NoneVerifier(Verifier):
+    """Takes any manifest, and every file by its size alone: for media that check themselves."""
+
+    def _hasher(self):
+        return None
