@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -200,30 +202,32 @@ def test_cut_counts_on_over_soft_and_hard_resets(board):
     assert board.exec("import vboard; print(vboard.ops())").strip() == str(ops)
 
 
-@pytest.mark.parametrize("fs", ["lfs2", "sd"])
-def test_cut_at_every_operation_leaves_the_old_file_whole(flash, fs):
-    """Writing a file and renaming it over the old one is cut at every operation; the old or the new content is there."""
-    code = "import os\nf = open('new', 'w')\nf.write('new' * 200)\nf.close()\nos.rename('new', 'data')\n"
-    with start("unix", flash, fs=fs, block=4096 if fs == "lfs2" else 512) as board:
-        board.exec("f = open('data', 'w')\nf.write('old' * 200)\nf.close()\nf = open('main.py', 'w')\nf.write(%r)\nf.close()" % code)
-        board.power_off()
-        image = flash.read_bytes()
-        seen, at = set(), 0
-        while True:
-            at += 1
-            board.power_off()
-            flash.write_bytes(image)
-            runs = len(board.log())
-            board.power_on(cut_at=at)
-            while not {"REPL", "CUT"} & {line.split()[0] for line in board.log()[runs:]}:
-                time.sleep(0.002)
-            board.power_off()
-            if not any(line.startswith("CUT") for line in board.log()[runs:]):
-                break
-            flash_now = board.tree()
-            seen.add(flash_now.get("data", b"")[:3])
-    assert at > 4
-    assert seen <= {b"old", b"new", b""} if fs == "sd" else seen == {b"old", b"new"}
+def test_every_cut_of_a_rename_on_littlefs_leaves_old_or_new(flash):
+    """Writing a file and renaming it over another is cut at every operation: the old or the new content is there."""
+    main = "import os\nwith open('new', 'w') as f: f.write('new' * 200)\nos.rename('new', 'data')\n"
+    before, after = [], set()
+    with start("unix", flash) as board:
+        board.exec("for n, t in (('data', 'old' * 200), ('main.py', %r)):\n with open(n, 'w') as f: f.write(t)" % main)
+        for number in board.every_cut(until="Type"):
+            before.append(number)
+            after.add(board.tree()["data"])
+        ops = board.ops()
+    # The board ran main.py again after each cut, so what is left is the new content.
+    assert before == list(range(1, ops + 1)) and ops > 4
+    assert after == {b"new" * 200}
+    assert sum(line.startswith("CUT") for line in board.log()) == ops
+
+
+def test_every_cut_shows_the_board_what_the_cut_left(flash):
+    """A board that looks first sees the old file after early cuts and the new one after late ones, and never neither."""
+    main = "import os\nprint('saw', open('data').read()[:3])\nwith open('new', 'w') as f: f.write('new' * 200)\nos.rename('new', 'data')\n"
+    saw = []
+    with start("unix", flash) as board:
+        board.exec("for n, t in (('data', 'old' * 200), ('main.py', %r)):\n with open(n, 'w') as f: f.write(t)" % main)
+        for _ in board.every_cut(until="Type", torn="all"):
+            saw.append(board.output().split("saw ")[-1][:3])
+    assert saw == sorted(saw, reverse=True)
+    assert set(saw) == {"old", "new"}
 
 
 def test_driver_programs_unerased_flash_is_a_violation(board):
@@ -310,6 +314,23 @@ def test_supervisor_whose_owner_dies_goes_too(flash):
             return
         time.sleep(0.05)
     pytest.fail("the supervisor is still there")
+
+
+def test_how_to_page_its_files_pass_and_its_warning_is_true(tmp_path):
+    """The project of the how-to passes its own tests on a board, and the careless version fails them."""
+    page = Path(__file__).parent.parent / "docs/how-to/test-without-hardware.md"
+    (tmp_path / "device").mkdir()
+    for name, text in re.findall(r"```python\n# (\S+)\n(.*?)```", page.read_text(), re.DOTALL):
+        (tmp_path / name).write_text(text)
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_on_board.py"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert "3 passed" in done.stdout, done.stdout
+    counter = tmp_path / "device" / "counter.py"
+    careful = counter.read_text()
+    tail = careful[careful.index("    with open(\"count.new") : careful.index("    return n")]
+    counter.write_text(careful.replace(tail, "    with open('count.txt', 'w') as f:\n        f.write(str(n))\n"))
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert "test_application_starts_again_after_any_power_cut" in done.stdout and "1 failed" in done.stdout
 
 
 COMMAND = "import typer; from ota_host.boards.command import board; a = typer.Typer(); a.command()(board); a()"

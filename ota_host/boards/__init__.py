@@ -4,15 +4,15 @@
 
     with start("unix", "flash.img") as board:
         board.mpremote("fs", "cp", "main.py", ":main.py")
-        board.power_cycle(cut_at=17)          # dies in the 17th flash operation after power-on, and powers up again
-        board.wait_for("hello", timeout=5)
-    assert "main.py" in read_tree("flash.img")
+        for operation in board.every_cut():       # the power fails in each flash operation of main.py, and comes back
+            assert board.tree()["settings"] in (OLD, NEW)
 
 Two kinds: `unix`, the unix port with littlefs or FAT (starts in hundredths of a second), and `pico-w`, the unmodified
 firmware of the Raspberry Pi Pico W in an emulator (machine code, flash, Wi-Fi; about a sixteenth of real time).
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -277,6 +277,36 @@ class Board:
         """Off and on again."""
         self.power_off()
         self.power_on(cut_at, torn)
+
+    def every_cut(self, until=">>> ", *, torn=None, timeout=30.0):
+        """Let the power fail in every flash operation of what the board does after power-on, one after the other.
+
+        Each round begins with the flash as it is now. The power comes back after the cut; when the board has then said
+        `until`, the number of the operation is yielded, and what the board and its flash are like can be checked.
+        It ends with the first round in which the board says `until` without a cut.
+
+        Args:
+            until: what the board says when it has done its work; the prompt, when nothing else is given.
+            torn: how much of the operation happens; default: as the board was started.
+            timeout: seconds for a round.
+
+        Raises:
+            BoardError: when the board does not come back after a cut.
+        """
+        self.power_off()
+        image = self.flash.read_bytes()
+        for number in itertools.count(1):
+            self.power_off()
+            self.flash.write_bytes(image)
+            cuts = self._cuts()
+            self.power_on(number, torn)
+            self.wait_for(until, timeout)
+            if self._cuts() == cuts:
+                return
+            yield number
+
+    def _cuts(self):
+        return sum(line.startswith("CUT") for line in self.log())
 
     def wait_off(self, timeout=60.0):
         """Wait until the board is off for good; returns the exit code (99: a power cut)."""
