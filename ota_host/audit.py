@@ -1,0 +1,194 @@
+"""`ota verify`: whether every board that asks a tree gets whole, right files."""
+
+import time
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from . import legacy
+from .errors import ConfigError, HostError, OutsideError
+from .release import check_version
+from .tree import END, Tree, parse_manifest
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one file: what was `expected` of it, and what was `found`."""
+
+    file: str
+    expected: str
+    found: str
+
+
+@dataclass
+class Report:
+    """The result for one project: `channels` and counts, and what is wrong."""
+
+    folder: str
+    project: str = ""
+    channels: dict = field(default_factory=dict)  # name -> header (dict)
+    releases: int = 0
+    contents: int = 0
+    unused: int = 0
+    legacy: str = ""
+    problems: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)
+
+
+def projects(root):
+    """The projects' folders below `root`, or `root` itself when it is one.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder")
+    if _is_project(root):
+        return [root]
+    found = [p for p in sorted(root.iterdir()) if p.is_dir() and _is_project(p)]
+    if not found:
+        raise ConfigError(f"{root}: holds no release; `ota publish` writes one")
+    return found
+
+
+def _is_project(folder):
+    return (folder / "releases").is_dir() or any(folder.glob("*" + END)) or (folder / "blobs").is_dir()
+
+
+def verify(folder, progress=None):
+    """Check one project's tree by reading all of it.
+
+    Args:
+        folder (Path): the project's folder.
+        progress: called with (what, done, total).
+
+    Returns:
+        Report.
+
+    Raises:
+        OutsideError: a file cannot be read.
+    """
+    try:
+        return _Audit(Tree(folder), progress).run()
+    except OSError as e:
+        raise OutsideError(f"{e.filename}: cannot be read: {e.strerror}") from None
+
+
+class _Audit:
+    def __init__(self, tree, progress):
+        self.tree = tree
+        self.progress = progress or (lambda what, done, total: None)
+        self.report = Report(str(tree.folder))
+        self.wanted = {}  # digest -> size
+
+    def run(self):
+        releases = {v: m for v in self.tree.versions() if (m := self._manifest(f"releases/{v}{END}"))}
+        heads = {}
+        for path in sorted(self.tree.folder.glob("*" + END)):
+            head = self._manifest(path.name)
+            if head:
+                heads[path.name[: -len(END)]] = head
+        self.report.channels = {name: head.header for name, head in heads.items()}
+        self.report.releases = len(releases)
+        self._check_releases(releases)
+        for name, head in heads.items():
+            self._check_channel(name, head, releases)
+        self._check_projects({**releases, **heads})
+        self._check_contents()
+        self._check_legacy(releases)
+        return self.report
+
+    def _problem(self, name, expected, found):
+        self.report.problems.append(Problem(str(self.tree.folder / name), str(expected), str(found)))
+
+    def _manifest(self, name):
+        try:
+            manifest = parse_manifest(self.tree.read(name), name)
+        except HostError as e:
+            self._problem(name, "a manifest that boards accept", str(e).split(": ", 1)[1])
+            return None
+        self.wanted.update({e["h"]: e["s"] for e in manifest.entries})
+        return manifest
+
+    def _check_releases(self, releases):
+        of_seq = {}
+        for version, manifest in releases.items():
+            name = f"releases/{version}{END}"
+            if manifest.version != version:
+                self._problem(name, f"version {version}", f"version {manifest.version}")
+            other = of_seq.setdefault(manifest.seq, version)
+            if other != version:
+                self._problem(name, "a seq of its own", f"seq {manifest.seq}, which {other} has")
+
+    def _check_channel(self, channel, head, releases):
+        name = channel + END
+        release = releases.get(head.version)
+        if not release:
+            self._problem(name, f"releases/{head.version}{END} beside it", "no such file, or a bad one")
+        else:
+            for key in ("seq", "project", "requires"):
+                want, found = release.header.get(key), head.header.get(key)
+                if want != found:
+                    self._problem(name, f"{key} {want} as in the release {head.version}", f"{key} {found}")
+            if release.lines() != head.lines():
+                self._problem(name, f"the files of the release {head.version}", "others")
+        expires = head.header.get("expires")
+        if expires and expires < time.time():
+            when = time.strftime("%Y-%m-%d", time.gmtime(expires))
+            self.report.warnings.append(f"{name}: expired on {when}: boards refuse it; publish it again with --expires")
+
+    def _check_projects(self, manifests):
+        names = sorted({m.header["project"] for m in manifests.values()})
+        self.report.project = ", ".join(names)
+        if len(names) > 1:
+            self._problem("", "manifests of one project", f"of {', '.join(names)}")
+
+    def _check_contents(self):
+        self.report.contents = len(self.wanted)
+        for i, (digest, size) in enumerate(sorted(self.wanted.items()), 1):
+            name = self.tree.blob(digest)
+            data = self.tree.read(name)
+            if data is None:
+                self._problem(name, f"{size} bytes", "no such file")
+            elif len(data) != size:
+                self._problem(name, f"{size} bytes", f"{len(data)} bytes")
+            elif sha256(data).hexdigest() != digest:
+                self._problem(name, f"sha256 {digest}", f"sha256 {sha256(data).hexdigest()}")
+            self.progress("verifying", i, len(self.wanted))
+        there = {p.name for p in (self.tree.folder / "blobs").glob("*/*") if len(p.name) == 64}
+        self.report.unused = len(there - self.wanted.keys())
+
+    def _check_legacy(self, releases):
+        text = self.tree.read("version")
+        if text is None:
+            return
+        version = text.decode(errors="replace").strip()
+        try:
+            check_version(version)
+        except ConfigError:
+            self._problem("version", "a version of Semantic Versioning", repr(version[:128]))
+            return
+        release = releases.get(version)
+        if not release:
+            self._problem("version", "the version of a release", f"{version}, of which there is none in releases/")
+            return
+        layout = legacy.layout_of(self.tree.folder, version)
+        self.report.legacy = f"{version} ({layout or 'no files'})"
+        for entry in release.entries:
+            self._check_legacy_file(layout or "prefix", version, entry)
+
+    def _check_legacy_file(self, layout, version, entry):
+        path = entry["p"]
+        if path.endswith(".mpy"):
+            path = path[:-4] + ".py"  # the legacy layout has the sources; the release does not know their hashes
+            name = legacy.name(layout, version, path)
+            if self.tree.read(name) is None:
+                self._problem(name, f"the source of {entry['p']}", "no such file")
+            return
+        name = legacy.name(layout, version, path)
+        data = self.tree.read(name)
+        if data is None:
+            self._problem(name, f"{entry['s']} bytes", "no such file")
+        elif sha256(data).hexdigest() != entry["h"]:
+            self._problem(name, f"sha256 {entry['h']}", f"sha256 {sha256(data).hexdigest()}")

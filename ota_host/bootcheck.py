@@ -1,0 +1,127 @@
+"""What boot.py does before the boot guard runs: whether it calls `ota.boot()`, and what it imports until then."""
+
+import ast
+
+from .errors import HostError
+
+_BOOT = ("ota.boot", "ota.bootguard.boot")
+_LEGACY = ("ota.ota_update", "ota.legacy.ota_update", "micropython_ota.ota_update")
+_DEFERRED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+# The same as in ota/bootguard.py, which a test holds: these are boot-critical without a mark.
+VITAL = ("boot.py", "main.py", "micropython_ota.py", "lib/micropython_ota.py")
+VITAL_FOLDERS = ("ota/", "lib/ota/")
+
+
+def is_vital(path):
+    """Whether the board takes `path` for boot-critical by its name."""
+    return path in VITAL or path.startswith(VITAL_FOLDERS)
+
+
+def parse(path, source):
+    """The syntax tree of `source` (bytes); raises HostError."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as e:
+        line = getattr(e, "lineno", None) or 1
+        raise HostError(f"{path}, line {line}: {type(e).__name__}: {e.args[0]}") from None
+
+
+def calls_boot(tree):
+    """The line on which a module calls `ota.boot()` while it is imported, or 0."""
+    return _find(_executed(tree), _BOOT)
+
+
+def calls_ota_update(tree):
+    """The line on which a module calls the legacy `ota_update`, in a function or not, or 0."""
+    return _find(ast.walk(tree), _LEGACY)
+
+
+def _find(nodes, wanted):
+    names = {}
+    calls = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.split(".")[0]
+                names[alias.asname or first] = alias.name if alias.asname else first
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Call):
+            calls.append(node)
+    lines = [c.lineno for c in calls if _dotted(c.func, names) in wanted]
+    return min(lines, default=0)
+
+
+def _executed(node):
+    # All that runs when the module is imported, in the order of the source.
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _DEFERRED):
+            yield child
+            yield from _executed(child)
+
+
+def _dotted(node, names):
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value, names)}.{node.attr}"
+    return names.get(node.id, "") if isinstance(node, ast.Name) else ""
+
+
+def imported_early(files, sources):
+    """The project's own files that boot.py imports before `ota.boot()`, and what they import.
+
+    Args:
+        files (collection of str): the paths on the board.
+        sources (dict): path on the board -> Python source (bytes), where there is one.
+
+    Returns:
+        list of str: sorted; without those that are boot-critical by their name.
+    """
+    tree = parse("boot.py", sources["boot.py"])
+    until = calls_boot(tree) or float("inf")
+    todo = [n for n in _imports(tree, "") if n[1] <= until]
+    found, seen = set(), set()
+    while todo:
+        module, _ = todo.pop()
+        for path, name in _resolve(module, files):
+            if path in seen:
+                continue
+            seen.add(path)
+            if path.startswith(VITAL_FOLDERS):
+                continue  # all of the library is
+            if not is_vital(path):
+                found.add(path)
+            if path in sources:
+                package = name if "/__init__." in path else name.rpartition(".")[0]
+                todo += _imports(parse(path, sources[path]), package)
+    return sorted(found)
+
+
+def _imports(tree, package):
+    # Every module that is named, wherever it stands: (dotted name, line).
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                base = ".".join(filter(None, [*parts[: len(parts) - node.level + 1], base]))
+            yield base, node.lineno
+            for alias in node.names:
+                yield f"{base}.{alias.name}", node.lineno
+
+
+def _resolve(module, files):
+    # The files that importing a dotted name runs, by the board's path: here first, then lib/.
+    parts = module.split(".")
+    for i in range(1, len(parts) + 1):
+        stem = "/".join(parts[:i])
+        for folder in ("", "lib/"):
+            there = [folder + stem + end for end in ("/__init__.py", "/__init__.mpy", ".py", ".mpy")]
+            path = next((p for p in there if p in files), None)
+            if path:
+                yield path, ".".join(parts[:i])
+                break

@@ -1,0 +1,264 @@
+"""The command `ota`.
+
+Exit codes: 0 done, or nothing to do; 1 the release or the tree is bad, or was refused; 2 what was
+asked for cannot be meant (command line, ota.toml); 3 a board, a port, a program or the file system
+did not answer as it must; 130 Ctrl-C. Every error is one line on standard error.
+"""
+
+import dataclasses
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ota.errors import OtaError
+
+from . import audit, config, init, release, show
+from .boards import BoardError
+from .boards.command import board
+from .errors import ConfigError, HostError
+from .tree import Tree
+
+app = typer.Typer(
+    name="ota",
+    help="Publish releases for MicroPython boards, serve them, and try them on boards without hardware.",
+    epilog="Exit codes: 0 done, 1 bad or refused, 2 usage or ota.toml, 3 board, port or file system.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Layout(str, enum.Enum):
+    """The layouts of micropython_ota."""
+
+    NONE = "none"
+    PREFIX = "prefix"
+    SUBDIR = "subdir"
+
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="The settings of the project.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+ToChannel = Annotated[Optional[str], typer.Option(help="Who gets it; default: `channel` of ota.toml.")]
+Legacy = Annotated[
+    Optional[Layout], typer.Option(help="Also write the layout of micropython_ota; default: `legacy` of ota.toml.")
+]
+Expires = Annotated[Optional[int], typer.Option(min=0, max=36500, help="Boards refuse it after so many days; 0: never.")]
+Rollout = Annotated[
+    Optional[float], typer.Option(min=0, max=100, help="Percent of the boards that get it; publish again to raise it.")
+]
+
+
+@app.command("init")
+def init_(
+    project: Annotated[Optional[str], typer.Option(help="Name of the project, part of its URL.")] = None,
+    source: Annotated[Optional[str], typer.Option(help="Folder that mirrors the board's root.")] = None,
+    destination: Annotated[Optional[str], typer.Option(help="Folder that the web server serves.")] = None,
+    channel: Annotated[Optional[str], typer.Option(help="Channel that boards follow.")] = None,
+    legacy: Annotated[Optional[Layout], typer.Option(help="Layout of micropython_ota to write too.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace an ota.toml that is there.")] = False,
+) -> None:
+    """Write ota.toml for the project in this folder."""
+    folder = Path.cwd()
+    if (folder / config.NAME).exists() and not force:
+        raise ConfigError(f"{folder / config.NAME}: is there already; --force replaces it")
+    answers = init.defaults(folder)
+    given = {"project": project, "source": source, "destination": destination, "channel": channel}
+    given["legacy"] = legacy and legacy.value
+    ask = not yes and sys.stdin.isatty()
+    for key, value in given.items():
+        if value is not None:
+            answers[key] = value
+        elif ask and key != "channel":
+            answers[key] = typer.prompt(key, default=answers[key])
+    path = init.write(folder, answers, force)
+    config.read(path)
+    show.out.print(f"wrote {path}; next: ota publish --version v1.0.0", markup=False)
+
+
+@app.command()
+def publish(
+    version: Annotated[
+        Optional[str], typer.Option(help="Semantic version; default: `version` of ota.toml, else the git tag checked out.")
+    ] = None,
+    channel: ToChannel = None,
+    legacy: Legacy = None,
+    compile: Annotated[Optional[bool], typer.Option(help="Ship .mpy for all but boot.py and main.py.")] = None,
+    origin: Annotated[
+        Optional[str], typer.Option("--from", help="Publish the content of this release again, not the source folder.")
+    ] = None,
+    platform: Annotated[
+        Optional[list[str]], typer.Option(help="Only for boards of this sys.platform, such as rp2; may be repeated.")
+    ] = None,
+    expires: Expires = None,
+    rollout: Rollout = None,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Publish the source folder as a release; the same content and version again changes nothing."""
+    settings = _settings(config_file, channel=channel, legacy=legacy, compile=compile, platform=platform or None)
+    if origin:
+        _refuse_with_from(compile=compile, platform=platform)
+        _again(settings, origin, version, expires, rollout, as_json)
+        return
+    tag = release.choose_version(version, settings)
+    with show.progress() as progress:
+        made = release.build(settings, progress)
+        done = release.publish(
+            made,
+            Tree(settings.tree),
+            tag,
+            channel=settings.channel,
+            layout=settings.legacy,
+            terms=release.Terms(settings.expires or None if expires is None else expires, rollout),
+            progress=progress,
+        )
+    _tell(done, as_json)
+
+
+@app.command()
+def rollback(
+    version: Annotated[
+        Optional[str], typer.Argument(help="Release to go back to; default: the one before, when there is one channel.")
+    ] = None,
+    tag: Annotated[
+        Optional[str], typer.Option("--version", help="Version of the new publication; default: VERSION+rollback.SEQ.")
+    ] = None,
+    channel: ToChannel = None,
+    legacy: Legacy = None,
+    expires: Expires = None,
+    rollout: Rollout = None,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Publish an older release's content again, so that boards go back to it.
+
+    Boards never install what is older, and `seq` says what is: so the old content gets a new seq, and
+    a version of its own, because a version stands for one seq for ever. `v1.0.0+rollback.7` is
+    v1.0.0 with build metadata, which Semantic Versioning does not compare.
+    """
+    settings = _settings(config_file, channel=channel, legacy=legacy)
+    version = version or release.previous(Tree(settings.tree), settings.channel)
+    _again(settings, version, tag, expires, rollout, as_json)
+
+
+@app.command()
+def serve(
+    dest: Annotated[Optional[Path], typer.Argument(help="Folder above the projects; default: that of ota.toml.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets boards of the network in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 8000,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Serve the releases over HTTP, with a line for each request, until Ctrl-C."""
+    from .server import listen, serve
+
+    root = (dest or config.read(config_file).root).absolute()
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder; `ota publish` makes it")
+    sock = listen(host, port)
+    number = sock.getsockname()[1]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{number}"
+    if as_json:
+        show.as_json({"event": "serving", "url": url, "port": number, "root": str(root)})
+    else:
+        show.out.print(f"serving {root} at {url}/<project>; Ctrl-C ends it", markup=False)
+    tell = (lambda entry: show.as_json({"event": "request", **entry})) if as_json else show.request
+    try:
+        serve(root, sock, tell)
+    except KeyboardInterrupt:
+        pass
+
+
+@app.command()
+def verify(
+    dest: Annotated[Optional[Path], typer.Argument(help="Folder of the projects, or of one; default: that of ota.toml.")] = None,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Check every manifest, content and legacy file of a tree; exit code 1 when something is wrong."""
+    root = dest or config.read(config_file).root
+    with show.progress() as progress:
+        reports = [audit.verify(folder, progress) for folder in audit.projects(root)]
+    bad = sum(len(report.problems) for report in reports)
+    if as_json:
+        show.as_json({"ok": not bad, "projects": [dataclasses.asdict(report) for report in reports]})
+    else:
+        show.audited(reports)
+    if bad:
+        raise typer.Exit(1)
+
+
+app.command("board")(board)
+try:
+    from .deploy import deploy
+except ModuleNotFoundError:
+    pass
+else:
+    app.command("deploy")(deploy)
+
+
+def _settings(path, **given):
+    settings = config.read(path)
+    changes = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        changes[key] = value.value if isinstance(value, enum.Enum) else value
+        right, allowed = config.KEYS[key]
+        if not right(changes[key]):
+            raise ConfigError(f"--{key} {changes[key]!r}: {allowed}")
+    if changes.get("channel", settings.channel) != settings.channel:
+        # There is one `version` file: unless told so, another channel's release is not for everybody.
+        changes.setdefault("legacy", "none")
+    return dataclasses.replace(settings, **changes)
+
+
+def _refuse_with_from(**options):
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"--{name} does not go with --from: the content is that of the old release")
+
+
+def _again(settings, origin, version, expires, rollout, as_json):
+    with show.progress() as progress:
+        done = release.republish(
+            Tree(settings.tree),
+            origin,
+            channel=settings.channel,
+            version=version,
+            layout=settings.legacy,
+            terms=release.Terms(settings.expires or None if expires is None else expires, rollout),
+            progress=progress,
+        )
+    _tell(done, as_json)
+
+
+def _tell(done, as_json):
+    if as_json:
+        show.as_json({**dataclasses.asdict(done), "changed": done.changed})
+    else:
+        show.published(done)
+
+
+def main(argv=None):
+    """Run the command `ota` and exit."""
+    try:
+        app(argv)
+    except HostError as e:
+        show.error(e)
+        sys.exit(e.code)
+    except OtaError as e:
+        show.error(e)
+        sys.exit(1)
+    except (BoardError, OSError) as e:
+        show.error(e)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""ota.toml: what a project publishes, from where, to where. Read and checked as a whole."""
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import ConfigError
+
+try:
+    import tomllib
+except ImportError:  # CPython 3.10
+    import tomli as tomllib
+
+NAME = "ota.toml"
+LEGACY = ("none", "prefix", "subdir")
+
+# A project and a channel become part of a URL and of a path.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a project; `folder` is where its ota.toml lies, and paths are relative to it."""
+
+    folder: Path
+    project: str
+    source: str = "src"
+    include: list = field(default_factory=lambda: ["*"])
+    exclude: list = field(default_factory=list)
+    destination: str = "public"
+    channel: str = "stable"
+    legacy: str = "none"
+    compile: bool = False
+    version: str = ""
+    platform: list = field(default_factory=list)
+    expires: int = 0
+
+    @property
+    def source_folder(self):
+        return (self.folder / self.source).absolute()
+
+    @property
+    def root(self):
+        """The folder that a web server serves."""
+        return (self.folder / self.destination).absolute()
+
+    @property
+    def tree(self):
+        """The folder of this project on the server."""
+        return self.root / self.project
+
+
+def is_plain(value):
+    """Whether `value` may name a project or a channel."""
+    return isinstance(value, str) and bool(_PLAIN.fullmatch(value))
+
+
+def _is_text(value):
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _is_texts(value):
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_days(value):
+    return type(value) is int and 0 <= value <= 36500
+
+
+PLAIN = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ - and begin with a letter, a digit or _"
+_TEXTS = "must be a list of texts, none empty"
+
+# Each key: whether a value is right, and what to say when it is not.
+KEYS = {
+    "project": (is_plain, PLAIN),
+    "source": (_is_text, "must be a folder, as text"),
+    "include": (_is_texts, _TEXTS),
+    "exclude": (_is_texts, _TEXTS),
+    "destination": (_is_text, "must be a folder, as text"),
+    "channel": (is_plain, PLAIN),
+    "legacy": (LEGACY.__contains__, 'must be "none", "prefix" or "subdir"'),
+    "compile": (lambda value: type(value) is bool, "must be true or false"),
+    "version": (_is_text, "must be a version such as v1.0.0, as text"),
+    "platform": (_is_texts, _TEXTS),
+    "expires": (_is_days, "must be a whole number of days from 0 (never) to 36500"),
+}
+
+
+def read(path=NAME):
+    """Read the settings of a project.
+
+    Args:
+        path (str or Path): its ota.toml.
+
+    Returns:
+        Config.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown key, or a value that is not allowed;
+            the message names the file, the key, the value and what is allowed.
+    """
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `ota init` writes one") from None
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
+    except ValueError as e:
+        raise ConfigError(f"{path}: is not TOML: {e}") from None
+    for key, value in given.items():
+        if key not in KEYS:
+            raise ConfigError(f"{path}: {key} = {value!r}: unknown key{_guess(key)}")
+        right, allowed = KEYS[key]
+        if not right(value):
+            raise ConfigError(f"{path}: {key} = {value!r}: {allowed}")
+    if "project" not in given:
+        raise ConfigError(f"{path}: project: is missing; {PLAIN}")
+    return Config(folder=path.absolute().parent, **given)
+
+
+def _guess(key):
+    close = difflib.get_close_matches(key, KEYS, 1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"; {meant}Allowed: {', '.join(KEYS)}"

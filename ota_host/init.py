@@ -1,0 +1,68 @@
+"""`ota init`: writes an ota.toml that says what it does."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from .config import NAME, PLAIN, is_plain
+from .errors import ConfigError, OutsideError
+
+_TEXT = """\
+# What `ota publish` takes, and where it puts it. Every key: docs/reference/cli.md
+project = {project}
+source = {source}              # the folder that mirrors the board's root
+include = ["*"]                # as in .gitignore; hidden files and __pycache__ stay out by themselves
+exclude = {exclude}
+destination = {destination}    # the folder that the web server serves; the release goes to {destination_plain}/{project_plain}/
+channel = {channel}
+legacy = {legacy}              # "prefix" or "subdir": also the layout of micropython_ota, for its devices
+"""
+
+
+def defaults(folder):
+    """What a folder (Path) suggests: a dict of the answers that `write` takes."""
+    project = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.absolute().name).strip("-.") or "project"
+    source = "src" if (folder / "src").is_dir() else "."
+    return {"project": project, "source": source, "destination": "public", "channel": "stable", "legacy": "none"}
+
+
+def write(folder, answers, force=False):
+    """Write ota.toml.
+
+    Args:
+        folder (Path): where.
+        answers (dict): project, source, destination, channel, legacy.
+        force (bool): replace one that is there.
+
+    Returns:
+        Path: the file.
+
+    Raises:
+        ConfigError: it is there already, or an answer is not allowed.
+        OutsideError: it cannot be written.
+    """
+    path = folder / NAME
+    for key in ("project", "channel"):
+        if not is_plain(answers[key]):
+            raise ConfigError(f"{key} = {answers[key]!r}: {PLAIN}")
+    # What lies beside the sources when they lie in the project's own folder.
+    exclude = ["tests/", "docs/", "*.md", "LICENSE", "Makefile", "*.toml"] if answers["source"] == "." else []
+    quoted = {key: json.dumps(value) for key, value in answers.items()}
+    text = _TEXT.format(
+        exclude=json.dumps(exclude),
+        destination_plain=answers["destination"],
+        project_plain=answers["project"],
+        **quoted,
+    )
+    text = re.sub(r" {2,}#", "  #", text)
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+    except FileExistsError:
+        raise ConfigError(f"{path}: is there already; --force replaces it") from None
+    except OSError as e:
+        raise OutsideError(f"{path}: cannot be written: {e.strerror}") from None
+    return Path(path)

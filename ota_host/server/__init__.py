@@ -1,0 +1,138 @@
+"""Serves a tree of releases over HTTP: what any web server does, with a line for each request.
+
+Starlette answers (Range, If-Range, ETag, HEAD), uvicorn speaks HTTP/1.1 with kept-alive
+connections. Ours are the entity tags, which are hashes of the content, and the log.
+"""
+
+import functools
+import re
+import socket
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+from starlette.routing import Mount
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
+
+from ..errors import ConfigError, OutsideError
+
+_BLOB = re.compile(r"[0-9a-f]{64}")
+_FOR_EVER = "public, max-age=31536000, immutable"
+KEEP_ALIVE = 30  # seconds that an idle connection stays open
+
+
+@functools.lru_cache(maxsize=1024)
+def _hash(path, *changed):
+    with open(path, "rb") as f:
+        digest = sha256()
+        while chunk := f.read(65536):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class Releases(StaticFiles):
+    """The files below a folder; hidden ones, such as the publisher's, are not there."""
+
+    def lookup_path(self, path):
+        """As the base, for names of which no part begins with a dot."""
+        if any(part.startswith(".") for part in Path(path).parts):
+            return "", None
+        return super().lookup_path(path)
+
+    def file_response(self, full_path, stat_result, scope, status_code=200):
+        """The answer for one file, with an entity tag that two files share only when they are equal."""
+        path = Path(full_path)
+        if path.parts[-3:-2] == ("blobs",) and _BLOB.fullmatch(path.name):
+            etag, cache = path.name, _FOR_EVER
+        else:
+            changed = stat_result.st_mtime_ns, stat_result.st_size, stat_result.st_ino
+            try:
+                etag, cache = _hash(str(path), *changed), "no-cache"
+            except OSError:
+                raise HTTPException(404) from None
+        headers = {"etag": f'"{etag}"', "cache-control": cache}
+        response = FileResponse(path, headers=headers, stat_result=stat_result)
+        if self.is_not_modified(response.headers, scope_headers(scope)):
+            return NotModifiedResponse(response.headers)
+        return response
+
+
+def scope_headers(scope):
+    """The request's headers."""
+    from starlette.datastructures import Headers
+
+    return Headers(scope=scope)
+
+
+class Log:
+    """Calls `tell` with a dict for each request once it is answered.
+
+    Its keys: client, agent, method, path (as it came, percent-encoded), status, bytes, ms.
+    """
+
+    def __init__(self, app, tell):
+        self.app, self.tell = app, tell
+
+    async def __call__(self, scope, receive, send):
+        """Pass a request on, and count what is sent."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = {"status": 0, "bytes": 0}
+
+        async def counting(message):
+            sent["status"] = message.get("status", sent["status"])
+            sent["bytes"] += len(message.get("body", b""))
+            await send(message)
+
+        start = time.perf_counter()
+        try:
+            await self.app(scope, receive, counting)
+        finally:
+            agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
+            raw = scope.get("raw_path") or scope["path"].encode()
+            entry = {"client": (scope.get("client") or ["?"])[0], "agent": agent, "method": scope["method"]}
+            entry.update(path=raw.decode("latin-1"), **sent, ms=round((time.perf_counter() - start) * 1000, 1))
+            self.tell(entry)
+
+
+def listen(host, port):
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        OutsideError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, OverflowError) as e:
+        raise OutsideError(f"cannot listen on {host} port {port}: {getattr(e, 'strerror', None) or e}") from None
+
+
+def serve(root, sock, tell):
+    """Serve the files below `root` on `sock` until the process is told to end (Ctrl-C).
+
+    Args:
+        root (Path): the folder above the projects.
+        sock (socket.socket): from `listen`.
+        tell: called with a dict for each request; see `Log`.
+
+    Raises:
+        ConfigError: no such folder.
+    """
+    if not Path(root).is_dir():
+        raise ConfigError(f"{root}: no such folder; `ota publish` makes it")
+    app = Log(Starlette(routes=[Mount("/", Releases(directory=root))]), tell)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+    )
+    uvicorn.Server(config).run(sockets=[sock])
