@@ -26,3 +26,25 @@ publications = st.lists(
     ),
     max_size=8,
 )
+
+# Tags of Semantic Versioning, with collisions likely.
+_words = st.text("aAbz019-", min_size=1, max_size=3)
+_numbers = st.integers(0, 12) | st.integers(0, 10**20)
+_core = st.tuples(_numbers, _numbers, _numbers).map(lambda n: "%d.%d.%d" % n)
+_identifiers = (_words.filter(lambda w: not w.isdigit()) | _numbers.map(str))
+_prereleases = st.lists(_identifiers, min_size=1, max_size=3).map(lambda i: "-" + ".".join(i))
+_builds = st.lists(_words, min_size=1, max_size=3).map(lambda i: "+" + ".".join(i))
+versions = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "v"]),
+    _core | st.sampled_from(["1.0.0", "1.0.1"]),
+    st.just("") | _prereleases,
+    st.just("") | _builds,
+)
+
+# What may be mistaken for one.
+almost_versions = st.text("v0123459.-+aZ é", max_size=16) | versions.flatmap(
+    lambda tag: st.tuples(st.integers(0, len(tag)), st.sampled_from(["", "0", ".", "-", "+", "_"])).map(
+        lambda cut: tag[: cut[0]] + cut[1] + tag[cut[0] + 1 :]
+    )
+)
