@@ -114,16 +114,16 @@ def test_soft_reset_by_code_keeps_power_and_reports_cause(board, how):
 
 def test_soft_reset_in_main_runs_main_again(board, tmp_path):
     """machine.soft_reset() in main.py goes through boot.py and main.py once more."""
-    text = "import machine, os\nif 'x' not in os.listdir():\n    open('x', 'w').close()\n    machine.soft_reset()\nprint('second', 'time')"
-    put(board, "main.py", text, tmp_path)
+    text = "import machine, os\nif 'x' not in os.listdir():\n    open('x', 'w').close()\n    machine.soft_reset()\n"
+    put(board, "main.py", text + "print('second', 'time')", tmp_path)
     board.power_cycle()
     board.wait_for("second time")
 
 
 def test_machine_reset_cannot_be_caught(board):
     """machine.reset() runs no except, no finally, and the unclosed file is lost."""
-    code = "import machine\nf = open('lost', 'w')\nf.write('x')\ntry:\n    machine.reset()\nfinally:\n    open('caught', 'w').close()"
-    board.exec(code, may_reset=True)
+    code = "import machine\nf = open('lost', 'w')\nf.write('x')\n"
+    board.exec(code + "try:\n    machine.reset()\nfinally:\n    open('caught', 'w').close()", may_reset=True)
     board.wait_for_log("BOOT hard")
     assert not {"caught"} & set(board.tree())
     assert board.tree().get("lost", b"") == b""
@@ -220,7 +220,8 @@ def test_every_cut_of_a_rename_on_littlefs_leaves_old_or_new(flash):
 
 def test_every_cut_shows_the_board_what_the_cut_left(flash):
     """A board that looks first sees the old file after early cuts and the new one after late ones, and never neither."""
-    main = "import os\nprint('saw', open('data').read()[:3])\nwith open('new', 'w') as f: f.write('new' * 200)\nos.rename('new', 'data')\n"
+    main = "import os\nprint('saw', open('data').read()[:3])\nwith open('new', 'w') as f: f.write('new' * 200)\n"
+    main += "os.rename('new', 'data')\n"
     saw = []
     with start("unix", flash) as board:
         board.exec("for n, t in (('data', 'old' * 200), ('main.py', %r)):\n with open(n, 'w') as f: f.write(t)" % main)
@@ -243,13 +244,14 @@ def test_wdt_not_fed_resets_the_board(board):
     board.exec("from machine import WDT\nWDT(timeout=600)\nwhile True: pass", may_reset=True)
     board.wait_for_log("BOOT watchdog")
     assert time.monotonic() - began > 0.6
-    assert board.exec("import machine; print(machine.reset_cause() == machine.WDT_RESET)", resume=True).strip() == "True"
+    said = board.exec("import machine; print(machine.reset_cause() == machine.WDT_RESET)", resume=True)
+    assert said.strip() == "True"
 
 
 def test_wdt_fed_leaves_the_board_running(board):
     """Feeding keeps the board alive for several times the timeout."""
-    code = "import machine, time\nw = machine.WDT(timeout=300)\nfor _ in range(40):\n    w.feed()\n    time.sleep_ms(25)\nprint('alive')"
-    assert board.exec(code).strip() == "alive"
+    code = "import machine, time\nw = machine.WDT(timeout=300)\nfor _ in range(40):\n    w.feed()\n    time.sleep_ms(25)\n"
+    assert board.exec(code + "print('alive')").strip() == "alive"
     board.wait_for_log("WATCHDOG")
 
 
@@ -271,21 +273,41 @@ def test_slow_reader_loses_nothing(board):
 def test_board_at_its_prompt_takes_no_processor_time(board):
     """A board at its prompt sleeps, and so does its supervisor."""
     board.wait_for_log("REPL")
-    status = subprocess.run(["ps", "-o", "time=", "-p", str(board._process.pid)], capture_output=True, text=True)
-    time.sleep(1)
-    again = subprocess.run(["ps", "-o", "time=", "-p", str(board._process.pid)], capture_output=True, text=True)
-    assert status.stdout == again.stdout
+    used = ["ps", "-o", "time=", "-p", str(board._process.pid)]
+    before = subprocess.run(used, capture_output=True, text=True).stdout
+    time.sleep(1.5)
+    assert subprocess.run(used, capture_output=True, text=True).stdout == before
 
 
 def test_network_module_is_always_up(board):
     """A boot.py that waits for Wi-Fi runs unchanged."""
-    assert board.exec("import network\nw = network.WLAN(network.STA_IF)\nw.active(True)\nw.connect('a', 'b')\nprint(w.isconnected())").strip() == "True"
+    code = "import network\nw = network.WLAN(network.STA_IF)\nw.active(True)\nw.connect('a', 'b')\nprint(w.isconnected())"
+    assert board.exec(code).strip() == "True"
 
 
 def test_env_and_id_reach_the_board(flash):
     """Variables of the environment can be given to the unix board."""
     with start("unix", flash, env={"BOARD_ID": "b-7", "COLOUR": "red"}) as board:
-        assert board.exec("import machine, os; print(machine.unique_id(), os.getenv('COLOUR'))").strip() == "b'b-7' red"
+        said = board.exec("import machine, os; print(machine.unique_id(), os.getenv('COLOUR'))")
+    assert said.strip() == "b'b-7' red"
+
+
+def test_board_writes_no_history_into_the_home_folder(flash, tmp_path, monkeypatch):
+    """What is typed at a board's prompt does not end up in the history file of the unix port."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with start("unix", flash) as board:
+        board.wait_for(">>> ")
+        with open(board.port, "r+b", buffering=0) as line:
+            line.write(b"x = 1\r\x04")
+        board.wait_for_log("BOOT soft")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_start_second_board_on_the_same_flash_is_refused(board, flash):
+    """Two boards on one flash image would wreck it, so the second does not start."""
+    with pytest.raises(BoardError, match="another board runs on"):
+        start("unix", flash)
+    assert board.exec("print(1)").strip() == "1"
 
 
 def test_start_unknown_option_names_it(flash):
@@ -305,12 +327,14 @@ def test_start_without_micropython_says_what_to_install(flash, monkeypatch):
 
 def test_supervisor_whose_owner_dies_goes_too(flash):
     """No board outlives the test process that started it."""
-    code = "import os, sys; from ota_host.boards import start; b = start('unix', sys.argv[1]); print(b._process.pid); sys.stdout.flush(); os._exit(1)"
+    code = "import os, sys; from ota_host.boards import start; b = start('unix', sys.argv[1])\n"
+    code += "print(b._process.pid); sys.stdout.flush(); os._exit(1)"
     done = subprocess.run([sys.executable, "-c", code, str(flash)], capture_output=True, text=True)
     pid = int(done.stdout)
     end = time.monotonic() + 5
     while time.monotonic() < end:
-        if subprocess.run(["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True).stdout.strip() in ("", "Z"):
+        state = subprocess.run(["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True).stdout
+        if state.strip() in ("", "Z"):
             return
         time.sleep(0.05)
     pytest.fail("the supervisor is still there")

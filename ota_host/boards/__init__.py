@@ -174,7 +174,8 @@ class Board:
             if enough(found):
                 return found
             if off:
-                raise BoardError("the board is off (exit code %d) and did not %s" % (self.returncode, what), self.output())
+                message = "the board is off (exit code %d) and did not %s" % (self.returncode, what)
+                raise BoardError(message, self.output())
             if time.monotonic() > end:
                 raise BoardError("the board did not %s within %g s" % (what, timeout), self.output())
             time.sleep(0.01)
@@ -203,7 +204,8 @@ class Board:
         """
         argv = [sys.executable, "-m", "mpremote", "connect", self.port, *map(str, args)]
         resets = self._resets()
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(argv, text=True, **pipes) as p:
             end, reset_seen = time.monotonic() + timeout, None
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -38,9 +38,9 @@ class Torn(str, enum.Enum):
 
 
 def board(
-    kind: Annotated[Kind, typer.Argument(help="unix: starts at once. pico-w: the real firmware in an emulator.")] = Kind.UNIX,
+    kind: Annotated[Kind, typer.Argument(help="unix starts at once; pico-w is the real firmware.")] = Kind.UNIX,
     link: Annotated[Optional[Path], typer.Option(help="Path of the serial port; default: beside the flash.")] = None,
-    flash: Annotated[Optional[Path], typer.Option(help="Flash image to keep; default: one that goes at the end.")] = None,
+    flash: Annotated[Optional[Path], typer.Option(help="Flash image to keep; default: a new one.")] = None,
     size: Annotated[int, typer.Option(help="KiB of flash (unix).")] = 1024,
     block: Annotated[int, typer.Option(help="Bytes of an erase block (unix).")] = 4096,
     page: Annotated[int, typer.Option(help="Bytes programmed in one operation (unix).")] = 256,
@@ -72,7 +72,7 @@ def _serve(options, as_json):
         return supervisor.run()
     except (Ended, KeyboardInterrupt):
         return 0
-    except (FirmwareUnavailable, FileNotFoundError, ImportError) as e:
+    except (FirmwareUnavailable, OSError, ImportError) as e:
         typer.echo("ota board: %s" % e, err=True)
         return 1
 
@@ -87,6 +87,7 @@ def _where(supervisor, options, as_json):
         (
             "%s board, flash image %s" % (options.kind, flash),
             "  mpremote connect %s" % supervisor.line.link,
-            "It runs until Ctrl-C. What it says is also in %s.log, its resets and power cuts in %s.ctl." % (flash, flash),
+            "It runs until Ctrl-C. What it says is also in the file %s.log," % flash,
+            "its resets and power cuts in %s.ctl." % flash,
         )
     )

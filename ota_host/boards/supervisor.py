@@ -18,6 +18,7 @@ Beside the flash image it writes `<flash>.log`, everything the board said, and `
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -57,10 +58,20 @@ class Supervisor:
         self.cut_at, self.torn = options.cut_at, options.torn
         self.pid = self.terminal = self.control = None
         self._orders = b""
-        self._ledger = os.open(self.flash + ".ops", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._ledger = self._take_ledger()
         self._log = open(self.flash + ".ctl", "ab", buffering=0)
         board.prepare()
         self.line = SerialLine(options.link or self.flash + ".tty", self.flash + ".log")
+
+    def _take_ledger(self):
+        """Open the list of flash operations, a byte each, and with it take the flash for this board alone."""
+        ledger = os.open(self.flash + ".ops", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(ledger, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(ledger)
+            raise OSError("another board runs on %s" % self.flash) from None
+        return ledger
 
     def note(self, text):
         self._log.write(text.encode() + b"\n")

@@ -15,7 +15,12 @@ _READY = b"\0READY\0"  # the stub says it before the prompt, when the board come
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _BANNER = b'Type "help()" for more information.\r\n'
 # The launcher of the wheel spends most of its time in Python's site module; this one leaves it out.
-_LAUNCH = "import sys; sys.path.insert(0, %r); import micropython_run as m; sys.exit(m.run_main(['micropython'] + sys.argv[1:]))"
+_LAUNCH = """\
+import sys
+sys.path.insert(0, %r)
+import micropython_run
+sys.exit(micropython_run.run_main(["micropython"] + sys.argv[1:]))
+"""
 
 
 def command():
@@ -107,7 +112,8 @@ class UnixBoard:
         self._held = self._tail = b""
         o = self.options
         env = {k: v for k, v in os.environ.items() if k not in ("HOME", "MICROPYPATH")}  # HOME: no history file
-        env.update(BOARD_FLASH=os.path.abspath(o.flash), BOARD_FS=o.fs, BOARD_BLOCK=str(o.block), BOARD_PAGE=str(o.page))
+        env.update(BOARD_FLASH=os.path.abspath(o.flash), BOARD_FS=o.fs)
+        env.update(BOARD_BLOCK=str(o.block), BOARD_PAGE=str(o.page))
         env.update(BOARD_CONTROL=str(control), BOARD_OPS=str(ledger), BOARD_DONE=str(done), BOARD_CUT_AT=str(cut_at))
         env.update(BOARD_TORN=torn, BOARD_CAUSE=str(cause), BOARD_RAW=str(int(self._raw)), MICROPYINSPECT="1")
         env.update(o.env)
