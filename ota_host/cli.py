@@ -60,7 +60,7 @@ def init_(
     channel: Annotated[Optional[str], typer.Option(help="Channel that boards follow.")] = None,
     legacy: Annotated[Optional[Layout], typer.Option(help="Layout of micropython_ota to write too.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
-    force: Annotated[bool, typer.Option(help="Replace an ota.toml that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an ota.toml that is there.")] = False,
 ) -> None:
     """Write ota.toml for the project in this folder."""
     folder = Path.cwd()

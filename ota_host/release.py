@@ -180,7 +180,7 @@ def check_version(version):
     try:
         parse(version)
     except ManifestError as e:
-        raise ConfigError(f"version {version!r} is none of Semantic Versioning, such as v1.0.0: {e}") from None
+        raise ConfigError(f"{e}; a version is one of Semantic Versioning, such as v1.0.0") from None
     return version
 
 

@@ -162,9 +162,19 @@ class Tree:
             f.write(content)
             f.flush()
             os.fsync(f.fileno())
+        _make_later(scratch, path)
         os.replace(scratch, path)
         _sync_folder(path.parent)
         return True
+
+
+def _make_later(new, old):
+    # Some servers make entity tags of the size and the time in whole seconds: two manifests of
+    # one size, replaced within a second, must not share one.
+    with contextlib.suppress(FileNotFoundError):
+        before = int(old.stat().st_mtime)
+        if int(new.stat().st_mtime) <= before:
+            os.utime(new, (before + 1, before + 1))
 
 
 def _sync_folder(folder):

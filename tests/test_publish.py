@@ -517,8 +517,20 @@ class TestVersion:
     @pytest.mark.parametrize("version", ["1.0", "v1", "latest", "v1.0.0/../x", "v01.0.0", ""])
     def test_what_is_not_semantic_versioning_is_refused(self, version):
         """Also because it becomes a file name."""
-        with pytest.raises(ConfigError, match="is none of Semantic Versioning, such as v1.0.0"):
+        with pytest.raises(ConfigError, match="^version .*; a version is one of Semantic Versioning, such as v1.0.0$"):
             release.check_version(version)
+
+
+def test_two_manifests_of_one_size_never_have_the_same_second(tmp_path):
+    """Servers that make tags of size and time tell them apart."""
+    times, sizes = set(), set()
+    for i in range(5):
+        made = project(tmp_path, {"boot.py": BOOT, "a": str(i)})
+        publish(made, f"v1.0.{i}")
+        found = (made.tree / "stable.manifest").stat()
+        times.add(int(found.st_mtime))
+        sizes.add(found.st_size)
+    assert (len(times), len(sizes)) == (5, 1)
 
 
 class Cut(OSError):

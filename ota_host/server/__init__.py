@@ -5,6 +5,7 @@ connections. Ours are the entity tags, which are hashes of the content, and the 
 """
 
 import functools
+import os
 import re
 import socket
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.routing import Mount
@@ -56,16 +58,9 @@ class Releases(StaticFiles):
                 raise HTTPException(404) from None
         headers = {"etag": f'"{etag}"', "cache-control": cache}
         response = FileResponse(path, headers=headers, stat_result=stat_result)
-        if self.is_not_modified(response.headers, scope_headers(scope)):
+        if self.is_not_modified(response.headers, Headers(scope=scope)):
             return NotModifiedResponse(response.headers)
         return response
-
-
-def scope_headers(scope):
-    """The request's headers."""
-    from starlette.datastructures import Headers
-
-    return Headers(scope=scope)
 
 
 class Log:
@@ -109,8 +104,10 @@ def listen(host, port):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)
-    except (OSError, OverflowError) as e:
-        raise OutsideError(f"cannot listen on {host} port {port}: {getattr(e, 'strerror', None) or e}") from None
+    except socket.gaierror as e:
+        raise OutsideError(f"cannot listen on {host} port {port}: {e.strerror}") from None
+    except OSError as e:
+        raise OutsideError(f"cannot listen on {host} port {port}: {os.strerror(e.errno)}") from None
 
 
 def serve(root, sock, tell):

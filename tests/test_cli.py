@@ -1,0 +1,339 @@
+"""The command `ota`: what it says, what it exits with, and that its reference says the same."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import typer.main
+from support import ROOT
+
+from ota_host import cli, config
+
+BOOT = "import ota\nota.boot()\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project's folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/boot.py").write_text(BOOT)
+    (tmp_path / "src/main.py").write_text("print(1)\n")
+    (tmp_path / "ota.toml").write_text('project = "sample"\n')
+    return tmp_path
+
+
+@pytest.fixture
+def ota(capfd):
+    """Runs the command: ota("publish", …) -> (exit code, standard output, standard error)."""
+
+    def run(*words):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as e:
+            cli.main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return e.value.code or 0, out, err
+
+    return run
+
+
+class TestInit:
+    def test_it_writes_a_file_that_publish_reads(self, folder, ota):
+        """The defaults fit the folder."""
+        (folder / "ota.toml").unlink()
+        code, out, err = ota("init", "--yes")
+        assert (code, err) == (0, "")
+        assert out == f"wrote {folder}/ota.toml; next: ota publish --version v1.0.0\n"
+        made = config.read(folder / "ota.toml")
+        assert (made.project, made.source, made.tree) == (folder.name, "src", folder / "public" / folder.name)
+        assert ota("publish", "--version", "v1.0.0")[0] == 0
+
+    def test_every_answer_is_an_option(self, folder, ota):
+        """What is asked at a terminal can be given by a script."""
+        (folder / "ota.toml").unlink()
+        words = ["--project", 'x', "--source", 'a "b"', "--destination", "out", "--channel", "beta", "--legacy", "subdir"]
+        assert ota("init", *words)[0] == 0
+        made = config.read(folder / "ota.toml")
+        assert (made.project, made.source, made.destination, made.channel, made.legacy) == (
+            "x", 'a "b"', "out", "beta", "subdir",
+        )  # fmt: skip
+
+    def test_a_terminal_is_asked(self, folder, ota, monkeypatch):
+        """An empty answer takes the default."""
+        (folder / "ota.toml").unlink()
+        answers = iter(["mine", "", "", "prefix"])
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("typer.prompt", lambda text, default: next(answers) or default)
+        assert ota("init")[0] == 0
+        made = config.read(folder / "ota.toml")
+        assert (made.project, made.source, made.destination, made.legacy) == ("mine", "src", "public", "prefix")
+
+    def test_a_folder_without_src_is_its_own_source_without_what_is_not_for_a_board(self, folder, ota):
+        """Tests and documents stay out, and ota.toml says so."""
+        (folder / "src/boot.py").rename(folder / "boot.py")
+        (folder / "src/main.py").unlink()
+        (folder / "src").rmdir()
+        (folder / "ota.toml").unlink()
+        (folder / "README.md").write_text("")
+        (folder / "tests").mkdir()
+        (folder / "tests/test_x.py").write_text("")
+        ota("init", "--yes")
+        code, out, _ = ota("publish", "--version", "v1.0.0", "--json")
+        assert (code, json.loads(out)["files"]) == (0, 1)
+
+    def test_an_ota_toml_that_is_there_is_kept_without_force(self, folder, ota):
+        """Exit code 2, and not a byte changes."""
+        assert ota("init", "--yes") == (2, "", f"error: {folder}/ota.toml: is there already; --force replaces it\n")
+        assert (folder / "ota.toml").read_text() == 'project = "sample"\n'
+        assert ota("init", "--yes", "--force")[0] == 0
+        assert config.read().source == "src"
+
+    def test_an_answer_that_is_not_allowed_writes_nothing(self, folder, ota):
+        """A project's name is part of a URL."""
+        (folder / "ota.toml").unlink()
+        code, _, err = ota("init", "--project", "a/b")
+        assert (code, err.startswith("error: project = 'a/b': must be 1 to 64 of the characters")) == (2, True)
+        assert not (folder / "ota.toml").exists()
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            pytest.param('sorce = "x"', "sorce = 'x': unknown key; did you mean source? Allowed: project, ", id="unknown"),
+            pytest.param('project = "a b"', "project = 'a b': must be 1 to 64 of the characters A-Z", id="project"),
+            pytest.param('project = ".."', "project = '..': must be 1 to 64 of the characters A-Z", id="dots"),
+            pytest.param("source = 1", "source = 1: must be a folder, as text", id="source"),
+            pytest.param('include = "*"', "include = '*': must be a list of texts, none empty", id="include"),
+            pytest.param("exclude = [1]", "exclude = [1]: must be a list of texts, none empty", id="exclude"),
+            pytest.param('legacy = "yes"', 'legacy = \'yes\': must be "none", "prefix" or "subdir"', id="legacy"),
+            pytest.param("legacy = []", 'legacy = []: must be "none", "prefix" or "subdir"', id="legacy-type"),
+            pytest.param("compile = 1", "compile = 1: must be true or false", id="compile"),
+            pytest.param("expires = -1", "expires = -1: must be a whole number of days from 0 (never)", id="expires"),
+            pytest.param("expires = true", "expires = True: must be a whole number of days from 0 (never)", id="bool"),
+            pytest.param("channel = [", "is not TOML: ", id="syntax"),
+            pytest.param('channel = "beta"', "project: is missing; must be 1 to 64 of the characters", id="missing"),
+        ],
+    )
+    def test_a_wrong_ota_toml_is_one_line_with_file_key_value_and_what_is_allowed(self, folder, ota, text, message):
+        """Exit code 2, whatever the command was to do."""
+        (folder / "ota.toml").write_text(text)
+        code, out, err = ota("publish", "--version", "v1.0.0")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"error: ota.toml: {message}")
+
+    def test_bytes_that_are_no_text_are_no_toml(self, folder, ota):
+        """Not a traceback."""
+        (folder / "ota.toml").write_bytes(b'project = "\xff"')
+        assert ota("verify")[2].startswith("error: ota.toml: is not TOML: ")
+
+    def test_none_at_all_says_how_to_get_one(self, folder, ota):
+        """The first thing that a newcomer sees."""
+        (folder / "ota.toml").unlink()
+        assert ota("publish") == (2, "", "error: ota.toml: no such file; `ota init` writes one\n")
+
+    def test_another_one_can_be_named_and_its_paths_are_relative_to_it(self, folder, ota, monkeypatch):
+        """A build job need not change the folder."""
+        monkeypatch.chdir("/")
+        assert ota("publish", "--config", folder / "ota.toml", "--version", "v1.0.0")[0] == 0
+        assert (folder / "public/sample/stable.manifest").exists()
+
+
+class TestPublish:
+    def test_it_says_what_it_did_and_when_there_was_nothing_to_do(self, folder, ota):
+        """A line to read; one of JSON for a script."""
+        words = "publish", "--version", "v1.0.0"
+        said = "published sample v1.0.0 (seq 1) on stable: 2 files, 31 bytes, 2 of the contents new\n"
+        assert ota(*words) == (0, said, "")
+        assert ota(*words) == (0, "nothing to do: sample v1.0.0 (seq 1) on stable is published already\n", "")
+        code, out, err = ota(*words, "--json")
+        assert (code, err, json.loads(out)) == (0, "", {
+            "project": "sample", "channel": "stable", "version": "v1.0.0", "seq": 1, "files": 2, "size": 31,
+            "written": [], "warnings": [], "changed": False,
+        })  # fmt: skip
+
+    def test_options_win_over_ota_toml(self, folder, ota):
+        """Each of them reaches the manifest."""
+        words = ["--channel", "beta", "--compile", "--platform", "rp2", "--platform", "esp32", "--rollout", "12.5"]
+        assert ota("publish", "--version", "v1.0.0", *words, "--expires", "1", "--legacy", "prefix")[0] == 0
+        header = json.loads((folder / "public/sample/beta.manifest").read_text().splitlines()[0])
+        assert header["requires"] == {"platform": ["rp2", "esp32"]}
+        assert header["rollout"]["percent"] == 12.5 and "expires" in header
+        assert (folder / "public/sample/v1.0.0_main.py").exists()
+
+    def test_another_channel_does_not_reach_legacy_devices_unasked(self, folder, ota):
+        """They all read the one `version` file."""
+        (folder / "ota.toml").write_text('project = "sample"\nlegacy = "prefix"\n')
+        ota("publish", "--version", "v1.0.0-rc.1", "--channel", "beta")
+        assert not (folder / "public/sample/version").exists()
+        ota("publish", "--version", "v1.0.0-rc.1")
+        assert (folder / "public/sample/version").read_text() == "v1.0.0-rc.1"
+
+    @pytest.mark.parametrize(
+        ("change", "words", "code", "message"),
+        [
+            pytest.param(None, ["--version", "1.0"], 2, "version '1.0' has 2 numbers, not major.minor.patch; a version", id="version"),
+            pytest.param(None, [], 2, "no version: give --version, or `version` in ota.toml", id="no-version"),
+            pytest.param(None, ["--version", "v1.0.0", "--channel", "a/b"], 2, "--channel 'a/b': must be", id="channel"),
+            pytest.param("print(1)", ["--version", "v1.0.0"], 1, "boot.py does not call ota.boot()", id="boot"),
+            pytest.param("def", ["--version", "v1.0.0"], 1, "boot.py, line 1: SyntaxError", id="syntax"),
+            pytest.param(None, ["--from", "v0.1.0"], 1, "there is no release v0.1.0; there are: none", id="from"),
+            pytest.param(None, ["--from", "v1.0.0", "--compile"], 2, "--compile does not go with --from", id="both"),
+        ],
+    )
+    def test_what_cannot_be_published_is_one_line_and_a_code(self, folder, ota, change, words, code, message):
+        """1 for what is bad or refused, 2 for what cannot be meant; never a traceback."""
+        if change:
+            (folder / "src/boot.py").write_text(change)
+        got, out, err = ota("publish", *words)
+        assert (got, out, err.count("\n")) == (code, "", 1)
+        assert message in err
+
+    def test_a_tree_that_cannot_be_written_is_code_3(self, folder, ota):
+        """The file system is outside of what was asked for."""
+        (folder / "public").write_text("a file")
+        code, _, err = ota("publish", "--version", "v1.0.0")
+        assert (code, err) == (3, f"error: {folder}/public/sample: Not a directory\n")
+
+    def test_a_wrong_option_is_code_2(self, folder, ota):
+        """As every command of its kind."""
+        assert ota("publish", "--rollout", "101")[0] == 2
+        assert ota("publish", "--nonsense")[0] == 2
+
+
+class TestRollback:
+    def test_it_goes_back_and_says_to_what(self, folder, ota):
+        """And once more, there is nothing to do."""
+        ota("publish", "--version", "v1.0.0")
+        (folder / "src/main.py").write_text("print(2)\n")
+        ota("publish", "--version", "v1.0.1")
+        code, out, err = ota("rollback")
+        assert (code, err) == (0, "")
+        assert out.startswith("published sample v1.0.0+rollback.3 (seq 3) on stable: 2 files")
+        assert ota("rollback", "v1.0.0")[1].startswith("nothing to do: sample v1.0.0+rollback.3 (seq 3) on stable")
+        assert ota("rollback")[::2] == (1, f"error: {folder}/public/sample: there is no release before v1.0.0\n")
+        assert ota("publish", "--from", "v1.0.1", "--json")[0] == 0
+        assert ota("rollback", "v1.0.0", "--version", "v1.0.2")[1].startswith("published sample v1.0.2 (seq 5)")
+
+
+class TestVerify:
+    def test_a_good_tree_is_code_0(self, folder, ota):
+        """Of one project, and of the folder above."""
+        ota("publish", "--version", "v1.0.0")
+        for place in (["public"], ["public/sample"], []):
+            code, out, err = ota("verify", *place)
+            assert (code, err) == (0, "")
+            assert "1 releases, 2 contents, 0 of no release" in out
+        report = json.loads(ota("verify", "--json")[1])
+        assert report["ok"] and report["projects"][0]["channels"]["stable"]["version"] == "v1.0.0"
+
+    def test_what_is_wrong_is_named_with_what_was_expected_and_found(self, folder, ota):
+        """One line for each, and exit code 1."""
+        ota("publish", "--version", "v1.0.0", "--legacy", "prefix")
+        tree = folder / "public/sample"
+        names = {e["p"]: tree / "blobs" / e["h"][:2] / e["h"] for e in self.entries(tree)}
+        names["boot.py"].write_bytes(b"x" * 22)
+        names["main.py"].unlink()
+        (tree / "v1.0.0_main.py").write_text("")
+        code, _, err = ota("verify", "public")
+        empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        wrong = "sha256 " + __import__("hashlib").sha256(b"x" * 22).hexdigest()
+        expected = [
+            f"error: public/sample/blobs/{names['boot.py'].parent.name}/{names['boot.py'].name}: "
+            f"expected sha256 {names['boot.py'].name}, found {wrong}",
+            f"error: public/sample/blobs/{names['main.py'].parent.name}/{names['main.py'].name}: "
+            "expected 9 bytes, found no such file",
+            f"error: public/sample/v1.0.0_main.py: expected sha256 {names['main.py'].name}, found sha256 {empty}",
+        ]
+        assert (code, sorted(err.splitlines())) == (1, sorted(expected))
+        report = json.loads(ota("verify", "public", "--json")[1])
+        assert not report["ok"] and len(report["projects"][0]["problems"]) == 3
+
+    def entries(self, tree):
+        return [json.loads(line) for line in (tree / "stable.manifest").read_text().splitlines()[1:]]
+
+    @pytest.mark.parametrize(
+        ("name", "text", "expected", "found"),
+        [
+            pytest.param("stable.manifest", "", "a manifest that boards accept", "manifest: line 1: is cut short", id="empty"),
+            pytest.param("version", "v9.9.9", "the version of a release", "v9.9.9, of which there is none", id="legacy"),
+            pytest.param("version", "<html>", "a version of Semantic Versioning", "'<html>'", id="page"),
+            pytest.param("releases/v1.0.0.manifest", None, "releases/v1.0.0.manifest beside it", "no such file", id="gone"),
+        ],
+    )
+    def test_a_manifest_or_version_that_leads_nowhere_is_a_problem(self, folder, ota, name, text, expected, found):
+        """Boards would ask for what is not there."""
+        ota("publish", "--version", "v1.0.0")
+        path = folder / "public/sample" / name
+        path.unlink() if text is None else path.write_text(text)
+        code, _, err = ota("verify")
+        assert code == 1
+        assert f"expected {expected}, found {found}" in err
+
+    def test_a_channel_that_differs_from_its_release_is_a_problem(self, folder, ota):
+        """A version is one content and one seq."""
+        ota("publish", "--version", "v1.0.0")
+        path = folder / "public/sample/stable.manifest"
+        path.write_text(path.read_text().replace('"seq":1', '"seq":2'))
+        assert "expected seq 1 as in the release v1.0.0, found seq 2" in ota("verify")[2]
+
+    def test_a_folder_without_releases_is_code_2(self, folder, ota):
+        """A slip in the path is not a good tree."""
+        assert ota("verify", "src") == (2, "", "error: src: holds no release; `ota publish` writes one\n")
+        assert ota("verify", "none") == (2, "", "error: none: no such folder\n")
+
+
+def test_the_command_runs_as_a_program(folder):
+    """The entry point that pip installs."""
+    done = subprocess.run([sys.executable, "-m", "ota_host.cli", "verify", "x"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: x: no such folder\n")
+
+
+class TestReference:
+    """docs/reference/cli.md against the program."""
+
+    text = (ROOT / "docs/reference/cli.md").read_text("utf-8")
+
+    def section(self, heading):
+        found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", self.text, re.M | re.S)
+        assert found, f"no section {heading}"
+        return found[1]
+
+    def commands(self):
+        return typer.main.get_command(cli.app).commands
+
+    def test_it_has_every_command_and_no_other(self):
+        """One section each."""
+        assert set(re.findall(r"^## `ota (\S+)`$", self.text, re.M)) == set(self.commands())
+
+    @pytest.mark.parametrize("name", sorted(typer.main.get_command(cli.app).commands))
+    def test_a_section_lists_exactly_the_options_and_arguments(self, name):
+        """A row of the table each, with every spelling."""
+        rows = set(re.findall(r"^\| `(.+?)` \|", self.section(f"`ota {name}`"), re.M))
+        real = set()
+        for param in self.commands()[name].params:
+            if param.name != "help":
+                is_option = param.param_type_name == "option"
+                spelled = [*param.opts, *param.secondary_opts] if is_option else [param.name.upper()]
+                real.add(", ".join(spelled))
+        assert rows == real
+
+    def test_it_has_every_key_of_ota_toml_and_no_other(self):
+        """With its default."""
+        rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", self.section("ota.toml"), re.M))
+        made = config.Config(folder=ROOT, project="x")
+        assert list(rows) == list(config.KEYS)
+        for key, shown in rows.items():
+            value = getattr(made, key)
+            expected = "required" if key == "project" else f"`{json.dumps(value)}`"
+            assert shown == expected, key
+
+    def test_it_has_the_exit_codes_of_the_errors(self):
+        """The number of every kind of error."""
+        from ota_host.errors import ConfigError, HostError, OutsideError
+
+        rows = set(re.findall(r"^\| (\d+) \|", self.section("Exit codes"), re.M))
+        assert rows == {"0", "130", *(str(e.code) for e in (HostError, ConfigError, OutsideError))}
