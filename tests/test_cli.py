@@ -280,6 +280,16 @@ class TestVerify:
         path.write_text(path.read_text().replace('"seq":1', '"seq":2'))
         assert "expected seq 1 as in the release v1.0.0, found seq 2" in ota("verify")[2]
 
+    def test_a_channel_with_other_files_than_its_release_is_a_problem(self, folder, ota):
+        """Even when every content is there."""
+        ota("publish", "--version", "v1.0.0")
+        path = folder / "public/sample/stable.manifest"
+        first, boot, _ = path.read_text().splitlines(True)
+        entry = {**json.loads(boot), "p": "main.py"}
+        header = first.replace('"size":31', '"size":44')
+        path.write_text(header + boot + json.dumps(entry) + "\n")
+        assert "stable.manifest: expected the files of the release v1.0.0, found others" in ota("verify")[2]
+
     def test_a_folder_without_releases_is_code_2(self, folder, ota):
         """A slip in the path is not a good tree."""
         assert ota("verify", "src") == (2, "", "error: src: holds no release; `ota publish` writes one\n")

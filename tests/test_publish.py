@@ -77,6 +77,13 @@ class TestManifest:
         done = publish(project(tmp_path, {"boot.py": BOOT, "a": "3"}), "v1.0.1")
         assert (done.seq, manifest(made, "beta.manifest")[0]["seq"]) == (3, 2)
 
+    def test_a_seq_is_not_used_twice_when_its_channel_is_gone(self, tmp_path):
+        """A publisher that died before the channel's manifest has used it already."""
+        made = project(tmp_path, {"boot.py": BOOT, "a": "1"})
+        publish(made, "v1.0.0")
+        (made.tree / "stable.manifest").unlink()
+        assert publish(project(tmp_path, {"boot.py": BOOT, "a": "2"}), "v1.0.1").seq == 2
+
     def test_terms_and_requirements_stand_in_the_header_in_the_order_of_the_format(self, tmp_path):
         """Expiry ends with the day; a rollout has a salt."""
         made = project(tmp_path, {"boot.py": BOOT}, platform=["rp2", "esp32"])
@@ -408,6 +415,14 @@ class TestRollback:
         assert not release.republish(tree, "v1.0.0", layout="subdir").changed
         assert snapshot(two.tree) == before
 
+    def test_the_one_before_is_the_last_before_the_content_that_the_channel_has(self, two):
+        """From v1.0.2 to v1.0.1, and from there to v1.0.0, though rollbacks have higher seqs."""
+        tree = Tree(two.tree)
+        publish(project(two.folder, {"boot.py": BOOT, "a": "3"}), "v1.0.2")
+        assert release.previous(tree, "stable") == "v1.0.1"
+        release.republish(tree, "v1.0.1")
+        assert release.previous(tree, "stable") == "v1.0.0"
+
     def test_there_is_nothing_before_the_first_release(self, two):
         """Also when its content is back by a rollback."""
         tree = Tree(two.tree)
@@ -616,6 +631,7 @@ class TestCut:
             self.check(folder)
             self.attempt(folder, built)
             assert self.contents(folder) == self.contents(new)
+            assert not (folder / ".tmp").exists()
             assert child.exitcode in (0, 9)
             if child.exitcode == 0:
                 break
