@@ -2,11 +2,12 @@
 
 from .bootguard import NEW, lines, save
 from .errors import HashError, NotModified, PolicyError
-from .manifest import Lines, Reader
+from .manifest import Reader
 from .plan import FETCH, PATCH, plan
 from .policy import judge, now
 from .trial import header
 from .staging import abandon, adopt, check_space, fetch, hash_of, receive, spare
+from .transports import Lines
 
 
 class Channel:

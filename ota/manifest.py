@@ -174,30 +174,3 @@ class Reader:
         if rest(1):
             _bad("line", self._count + 1, "stands after the signatures")
         self.signatures = signatures
-
-
-class Lines:
-    """Gives `readline(n)` over a stream that has only `readinto` (a transport's)."""
-
-    def __init__(self, stream, size=LINE // 2):
-        self._stream = stream
-        self._buffer = bytearray(size)
-        self._at = self._end = 0
-
-    def readline(self, most):
-        line = b""
-        while len(line) < most:
-            if self._at == self._end:
-                self._at = 0
-                self._end = self._stream.readinto(self._buffer)
-                if not self._end:
-                    break
-            end = min(self._end, self._at + most - len(line))
-            newline = self._buffer.find(b"\n", self._at, end)
-            if newline >= 0:
-                end = newline + 1
-            line += bytes(memoryview(self._buffer)[self._at : end])
-            self._at = end
-            if newline >= 0:
-                break
-        return line

@@ -10,7 +10,8 @@ from strategies import paths, trees
 from support import run_mp
 
 from ota.errors import ManifestError, OtaError
-from ota.manifest import FILES, LINE, Lines, Reader, check_path
+from ota.manifest import FILES, LINE, Reader, check_path
+from ota.transports import Lines
 
 HASH = "ab" * 32
 

@@ -1,45 +1,73 @@
 """Where releases come from. One transport a file; this one holds the base and its guards."""
 
 import time
+from random import getrandbits
 
 from ..errors import NotFoundError, NotModified, OtaError, TransportError
 
+try:
+    from time import ticks_diff, ticks_ms
+except ImportError:  # CPython
+
+    def ticks_ms():
+        return int(time.monotonic() * 1000)
+
+    def ticks_diff(a, b):
+        return a - b
+
 
 class Stream:
-    """One object as it comes, watched over: `readinto(buffer)`, `size`, `etag`, `pos`, `close()`."""
+    """One object as it comes, watched over by the base.
 
-    def __init__(self, inner, name, limit, transport):
+    `size` (bytes in all, None when unknown), `etag` (str or None), `pos` (bytes so far).
+    """
+
+    floor = 50  # bytes a second, on average
+    grace_ms = 20000  # before the floor counts
+
+    def __init__(self, inner, name, start, limit):
         self._inner = inner
         self._name = name
         self._limit = limit
-        self._transport = transport
-        self._since = time.ticks_ms() if hasattr(time, "ticks_ms") else int(time.time() * 1000)
-        self._came = 0
-        self.size = inner.size
-        self.etag = inner.etag
-        self.pos = 0
-        if limit is not None and self.size is not None and self.size > limit:
+        self.size = getattr(inner, "size", None)
+        self.etag = getattr(inner, "etag", None)
+        self.pos = getattr(inner, "start", start)
+        self._first = self.pos
+        self._since = ticks_ms()
+        try:
+            if limit is not None and self.size is not None and self.size > limit:
+                self._fail("is %d bytes, the limit is %d" % (self.size, limit))
+            # A server that cannot start in the middle sends what is there already once more.
+            while self.pos < start:
+                if not self.readinto(bytearray(min(256, start - self.pos))):
+                    self._fail("ends at %d, before %d" % (self.pos, start))
+        except OtaError:
             self.close()
-            self._fail("is %d bytes, at most %d are taken" % (self.size, limit))
+            raise
 
     def _fail(self, what):
         raise TransportError("%s %s" % (self._name, what))
 
     def readinto(self, buffer):
-        """Fill `buffer`; the number of bytes, 0 at the end.
+        """Fill `buffer` with what comes next; gives the number of bytes, 0 at the end.
 
         Raises:
             TransportError: cut short, over the limit, too slow, or the link failed.
         """
         try:
             n = self._inner.readinto(buffer) or 0
-        except (OSError, ValueError) as e:
-            self._fail("broke off after %d bytes: %r" % (self.pos, e))
+        except OtaError:
+            raise
+        except Exception as e:  # a plug-in may raise anything
+            self._fail("broke off at %d: %r" % (self.pos, e))
         self.pos += n
         if self._limit is not None and self.pos > self._limit:
-            self._fail("is over %d bytes" % self._limit)
-        if not n and self.size is not None and self.pos < self.size:
-            self._fail("ended after %d of %d bytes" % (self.pos, self.size))
+            self._fail("is longer than the limit of %d bytes" % self._limit)
+        if self.size is not None and (self.pos > self.size or not n and self.pos < self.size):
+            self._fail("ended at %d of %d bytes" % (self.pos, self.size))
+        took = ticks_diff(ticks_ms(), self._since)
+        if n and took > self.grace_ms and (self.pos - self._first) * 1000 < took * self.floor:
+            self._fail("comes slower than %d bytes a second" % self.floor)
         return n
 
     def close(self):
@@ -47,16 +75,90 @@ class Stream:
 
 
 class Transport:
-    """Base of the transports. A plug-in overrides `_open`."""
+    """Base of the transports.
+
+    A plug-in overrides `_open(name, start=0, etag=None)`. It gives an object with
+    `readinto(buffer)` and `close()`, and if it knows them `size` (bytes in all), `etag`
+    (str) and `start` (where it begins, when not where it was asked to). It raises
+    `NotFoundError`, `NotModified`, `TransportError`, or whatever its libraries do.
+    """
 
     retries = 3  # further tries after an error that may pass
-    backoff_ms = 500  # the first pause at most; it doubles
+    backoff_ms = 500  # the longest first pause; it doubles with each try
 
     def open(self, name, start=0, etag=None, limit=None):
-        inner = self._open(name, start, etag)
-        stream = Stream(inner, name, limit, self)
-        stream.pos = start
-        return stream
+        """Open an object of the server.
+
+        Args:
+            name (str): relative to the root, with `/` between its parts.
+            start (int): the byte to begin with.
+            etag (str): with start 0 what the caller has; else what it has the first bytes of.
+            limit (int): bytes that the object may have at most.
+        Returns:
+            Stream: the object from `start` on.
+        Raises:
+            NotModified: it still has the etag. NotFoundError: there is none.
+            TransportError: it cannot be had, after the last of the retries.
+        """
+        if not name or name[0] == "/" or ".." in name.split("/") or min(name) <= " ":
+            raise TransportError("name %r is not relative and plain" % name)
+        pause = self.backoff_ms
+        for left in range(self.retries, -1, -1):
+            try:
+                inner = self._open(name, start, etag)
+                break
+            except (NotFoundError, NotModified):
+                raise
+            except TransportError as e:
+                if not left or 400 <= e.status < 500 and e.status != 429:
+                    raise
+            except (OSError, ValueError) as e:
+                if not left:
+                    raise TransportError("%s: %r" % (name, e))
+            # Full jitter: boards that lost their server together do not come back together.
+            time.sleep(pause * getrandbits(10) / 1024000)
+            pause = min(2 * pause, 30000)
+        return Stream(inner, name, start, limit)
+
+    def _open(self, name, start=0, etag=None):
+        raise TransportError("%s has no _open" % type(self).__name__)
 
     def close(self):
-        """Drop what is kept open between two objects."""
+        """Drop what is kept between two objects, such as a connection."""
+
+
+class Lines:
+    """Gives `readline(n)`, and `readinto` for the rest, over an object that has only `readinto`."""
+
+    def __init__(self, stream, size=512):
+        self._stream = stream
+        self._buffer = bytearray(size)
+        self._at = self._end = 0
+
+    def readline(self, most):
+        """The next line (bytes), at most `most` bytes of it, empty at the end."""
+        line = b""
+        while len(line) < most:
+            if self._at == self._end:
+                self._at = 0
+                self._end = self._stream.readinto(self._buffer)
+                if not self._end:
+                    break
+            end = min(self._end, self._at + most - len(line))
+            newline = self._buffer.find(b"\n", self._at, end)
+            if newline >= 0:
+                end = newline + 1
+            line += bytes(memoryview(self._buffer)[self._at : end])
+            self._at = end
+            if newline >= 0:
+                break
+        return line
+
+    def readinto(self, buffer):
+        """Fill `buffer`, with what a line left over first; gives the number of bytes."""
+        n = min(self._end - self._at, len(buffer))
+        if not n:
+            return self._stream.readinto(buffer)
+        buffer[:n] = memoryview(self._buffer)[self._at : self._at + n]
+        self._at += n
+        return n

@@ -2,10 +2,9 @@
 
 Arguments: old, new and by-hand files (JSON), the two servers' folders, file system,
 program size, shapes of a torn operation in 256ths (JSON), whether to cut the
-recovery as well.
+recovery as well, and which of how many parts of the operations to cut at.
 """
 
-import gc
 import hashlib
 
 from ramflash import Flash, mount, tree, umount
@@ -14,6 +13,7 @@ from world import ARGS, boot, confirm, install, json, ramflash, status, tell, up
 OLD, NEW, HAND = ({p: d.encode() for p, d in json.loads(a).items()} for a in ARGS[:3])
 FIRST, SECOND, KIND, PROG = ARGS[3], ARGS[4], ARGS[5], int(ARGS[6])
 TORN, TWICE = json.loads(ARGS[7]), ARGS[8] == "twice"
+PART, PARTS = int(ARGS[9]), int(ARGS[10])
 
 
 def power_up(image, cut=None, torn=0, form=False):
@@ -21,12 +21,6 @@ def power_up(image, cut=None, torn=0, form=False):
     flash.cut_at, flash.torn = cut, torn
     mount(flash, KIND, form, PROG)
     return flash
-
-
-def power_off(flash):
-    flash.dead = True
-    umount()
-    gc.collect()
 
 
 def staged(path):
@@ -71,7 +65,7 @@ def judge(image):
     want = dict(HAND, **(OLD if end["refused"] == 2 else NEW))
     if tree() != want or end["phase"] != "idle":
         verdict += ", later %s with %s" % (end["phase"], sorted(set(tree()) ^ set(want)))
-    umount()
+    umount(flash)
     return verdict, ops
 
 
@@ -87,7 +81,8 @@ def cut(image, k, torn, job):
         # No program runs on without power; littlefs could spin on what its cache has.
         if flash.dead:
             break
-    power_off(flash)
+    flash.dead = True
+    umount(flash)
 
 
 def sweep(base, job, seen, found):
@@ -95,8 +90,8 @@ def sweep(base, job, seen, found):
     for step in job:
         step()
     total = flash.ops
-    umount()
-    for k in range(total):
+    umount(flash)
+    for k in range(PART, total, PARTS):
         for torn in TORN:
             image = bytearray(base)
             cut(image, k, torn, job)
@@ -121,11 +116,11 @@ def look(image, seen, found, kind):
 
 def main():
     base = bytearray(b"\xff" * (64 * 4096))
-    power_up(base, form=True)
+    flash = power_up(base, form=True)
     for path, data in HAND.items():
         ramflash.write(path, data)
     install(FIRST)
-    umount()
+    umount(flash)
     found = {"cuts": 0, "second_cuts": 0, "found": {}}
     seen = set()
     ops = [sweep(base, job, seen, found) for job in (UPDATE, REVERT)]

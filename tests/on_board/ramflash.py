@@ -1,5 +1,6 @@
 """A NOR flash in RAM for the unix port: counts its operations and loses power at one of them."""
 
+import builtins
 import os
 import vfs
 
@@ -80,7 +81,28 @@ def mount(flash, kind="lfs2", form=False, prog=256, at="/flash"):
     os.chdir(at)
 
 
-def umount(at="/flash"):
+_real_open = builtins.open
+_files = []  # opened since the last mount
+_kept = []
+
+
+def _open(*args):
+    f = _real_open(*args)
+    _files.append(f)
+    return f
+
+
+builtins.open = _open
+
+
+def umount(flash, at="/flash"):
+    """Leave `flash`, in order or, when it lost its power, as it is."""
+    if flash.dead:
+        # After a failed write littlefs must not be touched again, not even to close a file:
+        # it may follow a list into memory that is gone. So nothing of it is ever collected.
+        _kept.extend(_files)
+        flash.image = None
+    del _files[:]
     os.chdir("/")
     vfs.umount(at)
 

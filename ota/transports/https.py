@@ -1,0 +1,54 @@
+"""HTTPS with a certificate authority that you choose."""
+
+from ..errors import TransportError
+from .http import HttpTransport
+
+
+class HttpsTransport(HttpTransport):
+    """Releases from a web server, over TLS.
+
+    Args:
+        url (str): the project's root, `https://host[:port]/path`.
+        ca (bytes or str): the certificate authority that signs the server's certificate,
+            in DER; or the path of a file that holds it.
+        verify (bool): False takes any server for yours; it is the only way to go without `ca`.
+        Others: as in `HttpTransport`.
+    Raises:
+        TransportError: neither `ca` nor `verify=False`.
+    """
+
+    _scheme = "https"
+
+    def __init__(self, url, *, ca=None, verify=True, **options):
+        super().__init__(url, **options)
+        if verify and not ca:
+            raise TransportError("%s: give ca=, a certificate in DER, or verify=False" % url)
+        self._ca = ca if verify else None
+
+    def _wrap(self, sock, host):
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if not self._ca:
+            if hasattr(context, "check_hostname"):  # CPython
+                context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            ca = self._ca
+            if isinstance(ca, str):
+                with open(ca, "rb") as f:
+                    ca = f.read()
+            context.verify_mode = ssl.CERT_REQUIRED
+            # A port whose TLS cannot verify (ESP8266) has no cadata: AttributeError, not silence.
+            context.load_verify_locations(cadata=ca)
+        try:
+            return context.wrap_socket(sock, server_hostname=host)
+        except (ValueError, OSError) as e:
+            raise TransportError(_why(host, e))
+
+
+def _why(host, e):
+    import time
+
+    clock = "%d-%02d-%02d" % time.gmtime()[:3]
+    return "TLS with %s: %s; the board's clock says %s" % (host, e.args[-1] if e.args else e, clock)

@@ -1,0 +1,165 @@
+"""What HTTP/1.1 looks like on the wire: URLs, a connection, the head and the body of a response."""
+
+import select
+
+from ..errors import TransportError
+from . import Lines
+
+_HEADERS = 64  # lines of headers
+_LINE = 1024  # bytes in one of them, or in a status line
+_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@"
+
+
+def quote(name):
+    return "".join(c if c in _PLAIN else "".join("%%%02X" % b for b in c.encode()) for c in name)
+
+
+def split(url):
+    # Gives (origin, host, port, path); an origin says where credentials may go.
+    scheme, _, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    host, _, port = netloc.rpartition(":")
+    if not host or netloc.endswith("]"):
+        host, port = netloc, ""
+    if scheme not in ("http", "https") or not host or "@" in host or (port and not port.isdigit()):
+        raise TransportError("url %r is not http(s)://host[:port]/path" % url)
+    port = int(port or (443 if scheme == "https" else 80))
+    return "%s://%s:%d" % (scheme, host, port), host, port, slash + path or "/"
+
+
+class Link:
+    # A connection. Reads wait no longer than the timeout, and give what there is.
+
+    def __init__(self, sock, raw, timeout):
+        self._raw = raw
+        self._sock = sock
+        self._file = sock.makefile("rb", 0)
+        self._timeout = timeout
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        # MicroPython fills the whole buffer unless the socket does not block.
+        self._partial = not hasattr(sock, "recv_into")
+        self.lines = Lines(self, 256)
+
+    def send(self, data):
+        self._raw.settimeout(self._timeout)
+        if hasattr(self._sock, "sendall"):
+            self._sock.sendall(data)
+        else:
+            self._sock.write(data)
+        if self._partial:
+            self._raw.setblocking(False)
+
+    def readinto(self, buffer):
+        while True:
+            n = self._file.readinto(buffer)
+            if n is not None:
+                return n
+            if not self._poll.poll(int(self._timeout * 1000)):
+                raise OSError(110)
+
+    def close(self):
+        self._file.close()
+        self._sock.close()
+
+
+class Body:
+    # The body of one response: of known length, chunked, or up to the end.
+
+    def __init__(self, transport, link, headers):
+        self._transport = transport
+        self._link = link
+        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        self._left = None if self._chunked else number(headers.get("content-length"))
+        self._keep = headers.get("connection", "").lower() != "close" and headers["1.1"]
+        self.size = self._left
+        self.etag = headers.get("etag")
+        self.start = 0
+        if self._chunked:
+            self._left = 0
+        elif self._left == 0:
+            self._end()
+
+    def _end(self):
+        # Nothing of this response is left on the line: the next request may use it.
+        if self._keep:
+            self._transport.keep(self._link)
+        else:
+            self._link.close()
+        self._link = None
+
+    def readinto(self, buffer):
+        if not self._link:
+            return 0
+        if self._chunked and not self._left:
+            self._next_chunk()
+            if not self._link:
+                return 0
+        if self._left is not None and len(buffer) > self._left:
+            buffer = memoryview(buffer)[: self._left]
+        n = self._link.lines.readinto(buffer)
+        if self._left is None:
+            return n
+        if not n:
+            raise TransportError("connection closed")
+        self._left -= n
+        if not self._left:
+            if self._chunked:
+                self._line(b"")
+            else:
+                self._end()
+        return n
+
+    def _line(self, want=None):
+        line = self._link.lines.readline(_LINE)
+        if line[-1:] != b"\n" or want is not None and line.strip() != want:
+            raise TransportError("chunk is malformed: %r" % line[:32])
+        return line
+
+    def _next_chunk(self):
+        size = self._line().split(b";")[0].strip()
+        if not 0 < len(size) <= 8:
+            raise TransportError("chunk size %r is not 1 to 8 hex digits" % size[:32])
+        self._left = int(size, 16)
+        if not self._left:
+            for _ in range(_HEADERS):
+                if not self._line().strip():
+                    return self._end()
+            raise TransportError("over %d trailers" % _HEADERS)
+
+    def close(self):
+        if self._link:
+            self._link.close()
+            self._link = None
+
+
+def number(text):
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > 10:
+        raise TransportError("length %r is not a number" % text[:32])
+    return int(text)
+
+
+def read_head(lines):
+    # The status and the headers of the next response that is not 1xx.
+    status = 100
+    while 100 <= status < 200:
+        line = lines.readline(_LINE)
+        if not line:
+            raise OSError(104)  # closed without an answer
+        if line[:7] != b"HTTP/1." or line[8:9] != b" " or not line[9:12].isdigit():
+            raise TransportError("%r is not HTTP" % line[:32])
+        status = int(line[9:12])
+        headers = {"1.1": line[7:8] == b"1"}
+        for _ in range(_HEADERS):
+            line = lines.readline(_LINE)
+            if line[-1:] != b"\n":
+                raise TransportError("header is cut short or over %d bytes" % _LINE)
+            if not line.strip():
+                break
+            name, _, value = line.partition(b":")
+            headers[str(name, "ascii").lower()] = str(value, "utf8").strip()
+        else:
+            raise TransportError("over %d headers" % _HEADERS)
+    return status, headers
