@@ -15,6 +15,8 @@ import time
 import pytest
 from support import ROOT
 
+from ota_host.server import listen
+
 MANIFEST = b'{"ota":1}\n' * 40
 BLOB = bytes(range(256)) * 1000
 NAME = hashlib.sha256(BLOB).hexdigest()
@@ -228,6 +230,21 @@ def test_each_request_is_a_line_to_read(tree):
     out, _ = stop(process)
     (line,) = out.splitlines()
     assert line.startswith("127.0.0.1 ([bold]?)  GET /sample/none  404  ")
+
+
+def test_an_answer_is_sent_at_once(port):
+    """Nagle's algorithm would hold each body back for 40 ms; a board fetches many small files."""
+    with listen("127.0.0.1", 0) as sock:
+        assert sock.proto == socket.IPPROTO_TCP  # what asyncio looks at
+    took = []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    for _ in range(60):
+        start = time.perf_counter()
+        connection.request("GET", "/sample/version")
+        connection.getresponse().read()
+        took.append(time.perf_counter() - start)
+    connection.close()
+    assert sorted(took)[20] < 0.03
 
 
 def test_an_address_in_use_is_one_line_and_exit_code_3(tree):
