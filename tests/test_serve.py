@@ -13,7 +13,7 @@ import sys
 import time
 
 import pytest
-from support import ROOT
+from support import ROOT, run_mp
 
 from ota_host.server import listen
 
@@ -230,6 +230,53 @@ def test_each_request_is_a_line_to_read(tree):
     out, _ = stop(process)
     (line,) = out.splitlines()
     assert line.startswith("127.0.0.1 ([bold]?)  GET /sample/none  404  ")
+
+
+BOARD = """
+import json, os
+import ota
+from ota import HttpTransport, Updater
+print(Updater(HttpTransport(json.loads(os.getenv("ARGS"))[0])).run(reset=False))
+ota.boot()
+ota.confirm()
+ota.boot()
+print(ota.status()["version"])
+"""
+
+
+def test_a_board_goes_forward_and_back_by_what_is_published_and_served(tmp_path):
+    """publish, serve, install, rollback: the whole way, on the real MicroPython."""
+    source, board = tmp_path / "src", tmp_path / "board"
+    (source / "lib").mkdir(parents=True)
+    board.mkdir()
+    (source / "boot.py").write_text("import ota\nota.boot()\n")
+    (source / "lib/a b+é.txt").write_text("one")
+    (tmp_path / "ota.toml").write_text('project = "sample"\n')
+
+    def ota(*words):
+        command = [sys.executable, "-m", "ota_host.cli", *words, "--config", str(tmp_path / "ota.toml")]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+    def update():
+        out = run_mp(BOARD, f"http://127.0.0.1:{number}/sample", cwd=board).stdout.split()
+        return *out, (board / "lib/a b+é.txt").read_text()
+
+    ota("publish", "--version", "v1.0.0")
+    process, first = start(tmp_path / "public", "--json")
+    number = json.loads(first)["port"]
+    try:
+        assert update() == ("True", "v1.0.0", "one")
+        assert update() == ("False", "v1.0.0", "one")
+        (source / "lib/a b+é.txt").write_text("two")
+        ota("publish", "--version", "v1.0.1")
+        assert update() == ("True", "v1.0.1", "two")
+        ota("rollback")
+        assert update() == ("True", "v1.0.0+rollback.3", "one")
+    finally:
+        out, _ = stop(process)
+    asked = [(line["path"].split("/")[2], line["status"]) for line in map(json.loads, out.splitlines())]
+    manifest, blob = ("stable.manifest", 200), ("blobs", 200)
+    assert asked == [manifest, blob, blob, ("stable.manifest", 304), manifest, blob, manifest, blob]
 
 
 def test_an_answer_is_sent_at_once(port):
