@@ -22,7 +22,7 @@ from ota.version import compare, parse
 
 from . import bootcheck, legacy, mpy, sources
 from .errors import ConfigError, HostError
-from .tree import Manifest, parse_manifest
+from .tree import parse_manifest
 
 _DAY = 86400  # seconds
 _AS_SOURCE = ("boot.py", "main.py")  # MicroPython starts these by name
@@ -475,4 +475,4 @@ def _has_library(release):
     return any(e["p"].startswith(bootcheck.VITAL_FOLDERS) for e in release.entries)
 
 
-__all__ = ["Build", "Manifest", "Published", "Terms", "build", "choose_version", "previous", "publish", "republish"]
+__all__ = ["Build", "Published", "Terms", "build", "choose_version", "previous", "publish", "republish"]

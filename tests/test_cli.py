@@ -2,14 +2,17 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import typer.main
 from support import ROOT
 
 from ota_host import cli, config
+from ota_host.tree import Tree
 
 BOOT = "import ota\nota.boot()\n"
 
@@ -300,6 +303,17 @@ def test_the_command_runs_as_a_program(folder):
     """The entry point that pip installs."""
     done = subprocess.run([sys.executable, "-m", "ota_host.cli", "verify", "x"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "error: x: no such folder\n")
+
+
+def test_ctrl_c_is_code_130_without_a_traceback(folder):
+    """Here while it waits for another publisher."""
+    with Tree(folder / "public/sample").locked():
+        command = [sys.executable, "-m", "ota_host.cli", "publish", "--version", "v1.0.0"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in err
 
 
 class TestReference:
