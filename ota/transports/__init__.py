@@ -100,7 +100,7 @@ class Transport:
             NotModified: it still has the etag. NotFoundError: there is none.
             TransportError: it cannot be had, after the last of the retries.
         """
-        if not name or name[0] == "/" or ".." in name.split("/") or min(name) <= " ":
+        if not name or name[0] == "/" or ".." in name.split("/") or min(name) < " ":
             raise TransportError("name %r is not relative and plain" % name)
         pause = self.backoff_ms
         for left in range(self.retries, -1, -1):

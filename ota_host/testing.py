@@ -1,0 +1,256 @@
+"""For authors of plug-ins and of applications: fakes, and the contract that each plug-in keeps.
+
+A kit is a class of pytest tests. Subclass it, write the one method that makes your plug-in,
+and pytest runs the contract against it:
+
+    class TestMyTransport(TransportContract):
+        def transport(self, objects):
+            return MyTransport(...)     # serves `objects`, {name: bytes}
+"""
+
+import io
+from hashlib import sha256
+
+import pytest
+
+from ota.errors import (
+    NotFoundError,
+    NotModified,
+    SignatureError,
+    StorageError,
+    TransportError,
+)
+from ota.storage import Storage
+from ota.transports import Transport
+from ota.verifiers import Verifier
+
+__all__ = ["MemoryTransport", "StorageContract", "TransportContract", "VerifierContract"]
+
+
+class MemoryTransport(Transport):
+    """A server that is a dict, `objects` ({name: bytes}), with faults on demand.
+
+    Args:
+        drop_at (int): break the link after so many bytes of every object.
+        short_by (int): end every object so many bytes early, as if it were whole.
+        page (bytes): answer every request with this, as a captive portal does.
+
+    `asked` lists the names that were asked for.
+    """
+
+    retries = 0
+    backoff_ms = 0
+
+    def __init__(self, objects, *, drop_at=None, short_by=0, page=None):
+        self.objects = objects
+        self.drop_at = drop_at
+        self.short_by = short_by
+        self.page = page
+        self.asked = []
+
+    def _open(self, name, start=0, etag=None):
+        self.asked.append(name)
+        data = self.objects.get(name) if self.page is None else self.page
+        if data is None:
+            raise NotFoundError(name)
+        tag = sha256(data).hexdigest()[:16]
+        if etag == tag and not start:
+            raise NotModified(name)
+        return _Object(data, start, tag, self)
+
+
+class _Object:
+    def __init__(self, data, start, etag, faults):
+        self._file = io.BytesIO(data[: len(data) - faults.short_by])
+        self._file.seek(start)
+        self._drop_at = faults.drop_at
+        self.size = len(data)
+        self.etag = etag
+
+    def readinto(self, buffer):
+        if self._drop_at is not None:
+            left = self._drop_at - self._file.tell()
+            if left <= 0:
+                raise OSError(104, "link dropped")
+            buffer = memoryview(buffer)[:left]
+        return self._file.readinto(buffer)
+
+    def close(self):
+        self._file.close()
+
+
+def read_all(stream, chunk=100):
+    """All bytes of a transport's stream, read in pieces of at most `chunk` bytes."""
+    data = b""
+    buffer = memoryview(bytearray(chunk))
+    while True:
+        n = stream.readinto(buffer)
+        if not n:
+            stream.close()
+            return data
+        data += bytes(buffer[:n])
+
+
+class TransportContract:
+    """What every transport does. Override `transport(objects)`."""
+
+    OBJECTS = {
+        "stable.manifest": b'{"ota":1}\n' * 50,
+        "blobs/ab/abcd": bytes(range(256)) * 20,
+        "empty": b"",
+        "v1.0.0_lib/a b.py": b"a name with a space",
+    }
+
+    def transport(self, objects):
+        raise NotImplementedError("make a transport that serves `objects`, {name: bytes}")
+
+    @pytest.fixture
+    def it(self):
+        transport = self.transport(dict(self.OBJECTS))
+        transport.backoff_ms = 0
+        assert isinstance(transport, Transport)
+        yield transport
+        transport.close()
+
+    @pytest.mark.parametrize("name", OBJECTS)
+    @pytest.mark.parametrize("chunk", [1, 1000, 100_000])
+    def test_every_byte_of_an_object_comes_once_and_in_order(self, it, name, chunk):
+        assert read_all(it.open(name), chunk) == self.OBJECTS[name]
+
+    def test_a_size_that_is_told_is_the_length_of_the_whole_object(self, it):
+        for start in (0, 7):
+            stream = it.open("blobs/ab/abcd", start)
+            assert stream.size in (None, 5120)
+            stream.close()
+
+    @pytest.mark.parametrize("start", [1, 255, 5119])
+    def test_an_object_can_be_had_from_the_middle(self, it, start):
+        stream = it.open("blobs/ab/abcd", start)
+        assert stream.pos == start
+        assert read_all(stream) == self.OBJECTS["blobs/ab/abcd"][start:]
+
+    def test_a_name_that_is_not_there_is_not_found(self, it):
+        with pytest.raises(NotFoundError):
+            it.open("blobs/no/such")
+
+    def test_an_etag_that_is_still_right_means_not_modified(self, it):
+        stream = it.open("stable.manifest")
+        etag = stream.etag
+        read_all(stream)
+        if etag is None:
+            pytest.skip("this transport has no etags")
+        with pytest.raises(NotModified):
+            it.open("stable.manifest", etag=etag)
+        assert read_all(it.open("stable.manifest", etag='"another"'))
+
+    def test_an_object_over_the_limit_is_refused(self, it):
+        with pytest.raises(TransportError, match="limit"):
+            read_all(it.open("blobs/ab/abcd", limit=5119))
+        assert len(read_all(it.open("blobs/ab/abcd", limit=5120))) == 5120
+
+    @pytest.mark.parametrize("name", ["", "/etc/passwd", "../x", "a/../x", "a\nb", "a b\0"])
+    def test_a_name_that_could_leave_the_root_is_refused(self, it, name):
+        with pytest.raises(TransportError, match="name"):
+            it.open(name)
+
+    def test_an_object_given_up_half_way_does_not_harm_the_next(self, it):
+        stream = it.open("blobs/ab/abcd")
+        stream.readinto(bytearray(10))
+        stream.close()
+        assert read_all(it.open("stable.manifest")) == self.OBJECTS["stable.manifest"]
+
+
+class StorageContract:
+    """What every storage does. Override `storage(folder)`; `folder` is empty and on the PC."""
+
+    def storage(self, folder):
+        raise NotImplementedError("make a storage whose root is `folder`")
+
+    @pytest.fixture
+    def it(self, tmp_path):
+        storage = self.storage(str(tmp_path))
+        assert isinstance(storage, Storage)
+        return storage
+
+    def put(self, it, path, data):
+        with it.open(path, "wb") as f:
+            f.write(data)
+
+    def get(self, it, path):
+        with it.open(path) as f:
+            return f.read()
+
+    def test_what_was_written_is_read_back(self, it):
+        self.put(it, "lib/sub/a.py", b"\x00\xff" * 3000)
+        assert self.get(it, "lib/sub/a.py") == b"\x00\xff" * 3000
+        assert it.size("lib/sub/a.py") == 6000
+
+    def test_replace_puts_one_file_in_the_place_of_another(self, it):
+        self.put(it, "a", b"old")
+        self.put(it, "a.new", b"new")
+        it.replace("a.new", "a")
+        assert self.get(it, "a") == b"new"
+        assert it.list() == ["a"]
+
+    def test_replace_works_without_a_file_to_replace(self, it):
+        self.put(it, "a.new", b"new")
+        it.replace("a.new", "a")
+        assert self.get(it, "a") == b"new"
+
+    def test_a_file_that_is_not_there_has_no_size_and_can_be_removed(self, it):
+        assert it.size("a") is None
+        it.remove("a")
+
+    def test_a_folder_has_no_size(self, it):
+        it.mkdir("lib")
+        assert it.size("lib") is None
+
+    def test_a_removed_file_is_gone(self, it):
+        self.put(it, "a", b"x")
+        it.remove("a")
+        assert it.size("a") is None
+
+    def test_mkdir_makes_what_is_missing_and_accepts_what_is_there(self, it):
+        it.mkdir("a/b/c")
+        it.mkdir("a/b/c")
+        self.put(it, "a/b/c/f", b"")
+        assert it.list("a/b") == ["c"]
+
+    def test_opening_what_is_not_there_says_which(self, it):
+        with pytest.raises(StorageError, match="no/such"):
+            it.open("no/such")
+
+    def test_free_is_a_number_of_bytes(self, it):
+        assert it.free() > 0 and it.block > 0
+
+
+class VerifierContract:
+    """What every verifier does. Override `verifier()`, and `forged()` if it checks signatures."""
+
+    def verifier(self):
+        raise NotImplementedError("make a verifier")
+
+    def forged(self):
+        """Arguments of `authenticate` that must be refused, or None if nothing is."""
+        return None
+
+    def test_it_is_a_verifier(self):
+        assert isinstance(self.verifier(), Verifier)
+
+    def test_its_hash_is_none_or_a_new_one_each_time(self):
+        verifier = self.verifier()
+        first = verifier.hasher()
+        if first is not None:
+            first.update(b"x")
+            second = verifier.hasher()
+            second.update(b"x")
+            assert first.digest() == second.digest() == sha256(b"x").digest()
+
+    def test_what_is_forged_is_refused_whatever_shape_it_has(self):
+        arguments = self.forged()
+        if arguments is None:
+            return
+        digest, signatures, header = arguments
+        for bad in (signatures, [], [{}], [{"key": 1}], [{"sig": None, "alg": None}]):
+            with pytest.raises(SignatureError):
+                self.verifier().authenticate(digest, bad, header)

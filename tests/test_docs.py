@@ -1,0 +1,129 @@
+"""Every code block of the docs runs, or is at least what it claims to be."""
+
+import json
+import re
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib
+
+import pytest
+from support import ROOT, run_mp
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+def blocks(*languages):
+    for page in PAGES:
+        for i, (language, text) in enumerate(BLOCK.findall(page.read_text()), 1):
+            if language in languages:
+                yield pytest.param(text, id=f"{page.relative_to(ROOT)}-{i}")
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_a_python_block_compiles(text):
+    compile(text, "block", "exec")
+
+
+@pytest.mark.parametrize("text", blocks("json"))
+def test_a_json_block_is_lines_of_json(text):
+    assert all(json.loads(line) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_a_toml_block_parses(text):
+    tomllib.loads(text)
+
+
+# What the blocks of one page need around them to run on a board, and what they print then.
+STAGE = """
+import sys, ramflash
+ramflash.mount(ramflash.Flash(), "lfs2", True)
+class Machine:
+    class WDT:
+        def __init__(self, timeout): pass
+        def feed(self): print("fed")
+    @staticmethod
+    def reset(): print("reset")
+    @staticmethod
+    def unique_id(): return b"1"
+sys.modules["machine"] = Machine
+class Wlan:
+    STA_IF = 0
+    def __init__(self, *a): pass
+    def __getattr__(self, name): return lambda *a: True
+class Network:
+    STA_IF = 0
+    WLAN = Wlan
+sys.modules["network"] = Network
+"""
+
+
+def on_a_board(page, before="", after="", **options):
+    python = [text for language, text in BLOCK.findall(page.read_text()) if language == "python"]
+    script = STAGE + before + "\n".join(t for t in python if "ota_host" not in t) + after
+    return run_mp(script, **options).stdout
+
+
+def test_the_readme_runs_on_a_board(server_of_sample):
+    """Its two programs, against a server that has a release: it is staged, and the board resets."""
+    page = (ROOT / "README.md").read_text()
+    python = [text for language, text in BLOCK.findall(page) if language == "python"]
+    script = STAGE + "\n".join(python).replace("http://192.168.2.100", server_of_sample)
+    assert run_mp(script).stdout == "reset\n"
+
+
+def test_the_tutorial_runs_on_a_board(server_of_sample):
+    page = (ROOT / "docs/tutorial/first-board.md").read_text()
+    python = [text for language, text in BLOCK.findall(page) if language == "python"]
+    script = "\n".join(python).replace("http://192.168.2.100:8000", server_of_sample + "/sample")
+    assert run_mp(STAGE + script).stdout == "sample v1.0.0\nreset\n"
+
+
+def test_the_watchdog_of_small_boards_is_fed_through_a_whole_update(server_of_sample):
+    page = (ROOT / "docs/how-to/small-boards.md").read_text()
+    (text,) = [text for language, text in BLOCK.findall(page) if language == "python"]
+    text = text.replace("http://192.168.2.100", server_of_sample)
+    told = run_mp(STAGE + text + "\nprint(updater.ready)").stdout.splitlines()
+    assert told[-1] == "True" and told.count("fed") >= 4
+
+
+def test_the_transport_of_ten_lines_runs_and_passes_the_contract(tmp_path, sample_tree):
+    """The page's own code: an update through it, and its contract kit."""
+    import subprocess
+    import sys
+
+    page = (ROOT / "docs/how-to/write-a-transport.md").read_text()
+    write, use, test = [text for language, text in BLOCK.findall(page) if language == "python"]
+    body = [line for line in write.splitlines() if line.strip()]
+    assert len(body) - body.index("class CallTransport(Transport):") <= 12
+    ask = f"""
+def ask(name):
+    try:
+        return open({str(sample_tree)!r} + "/" + name, "rb").read()
+    except OSError:
+        return None
+"""
+    after = "\nprint(release.version)\nupdater.stage(release)\nprint(updater.ready)"
+    assert run_mp(STAGE + write + ask + use + after).stdout == "v1.0.1\nTrue\n"
+    (tmp_path / "test_it.py").write_text(write + test)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_link_inside_the_docs_leads_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_sentence_of_the_docs_has_its_own_line():
+    """So that a change of a sentence is a change of a line."""
+    for page in PAGES:
+        for line in BLOCK.sub("", page.read_text()).splitlines():
+            prose = not line.startswith(("|", "-", "#", " ")) and not re.match(r"\d+\. ", line)
+            if prose:
+                assert not re.search(r"[a-z)`]{2}\. [A-Z]", line), f"{page.name}: {line}"
