@@ -21,17 +21,17 @@ def blocks(*languages):
                 yield pytest.param(text, id=f"{page.relative_to(ROOT)}-{i}")
 
 
-@pytest.mark.parametrize("text", blocks("python"))
+@pytest.mark.parametrize("text", list(blocks("python")))
 def test_a_python_block_compiles(text):
     compile(text, "block", "exec")
 
 
-@pytest.mark.parametrize("text", blocks("json"))
+@pytest.mark.parametrize("text", list(blocks("json")))
 def test_a_json_block_is_lines_of_json(text):
     assert all(json.loads(line) for line in text.splitlines())
 
 
-@pytest.mark.parametrize("text", blocks("toml"))
+@pytest.mark.parametrize("text", list(blocks("toml")))
 def test_a_toml_block_parses(text):
     tomllib.loads(text)
 

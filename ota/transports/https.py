@@ -51,4 +51,5 @@ def _why(host, e):
     import time
 
     clock = "%d-%02d-%02d" % time.gmtime()[:3]
-    return "TLS with %s: %s; the board's clock says %s" % (host, e.args[-1] if e.args else e, clock)
+    what = str(e.args[-1] if e.args else e).strip().replace("\n", " ")
+    return "TLS with %s: %s; the board's clock says %s" % (host, what, clock)

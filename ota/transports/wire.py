@@ -33,12 +33,12 @@ class Link:
     def __init__(self, sock, raw, timeout):
         self._raw = raw
         self._sock = sock
-        self._file = sock.makefile("rb", 0)
+        self._file = sock.makefile("rb", 0) if hasattr(sock, "makefile") else sock
         self._timeout = timeout
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         # MicroPython fills the whole buffer unless the socket does not block.
-        self._partial = not hasattr(sock, "recv_into")
+        self._partial = not hasattr(raw, "recv_into")
         self.lines = Lines(self, 256)
 
     def send(self, data):
