@@ -117,6 +117,15 @@ def lines(root, slot):
                 yield json.loads(raw)
 
 
+def header(root, slot):
+    """The first line of the manifest in `slot` (dict), empty when it cannot be read."""
+    try:
+        with open(base(root) + ".ota/" + slot, "rb") as f:
+            return json.loads(f.readline())
+    except (OSError, ValueError):
+        return {}
+
+
 def merge(old, new):
     """Walk two iterators of entries sorted by path: gives (path, old or None, new or None)."""
     x, y = next(old, None), next(new, None)

@@ -1,11 +1,10 @@
 """The manifest layout: releases as `ota publish` writes them, one channel of a project."""
 
-from .bootguard import NEW, lines, save
+from .bootguard import NEW, header, lines, save
 from .errors import HashError, NotModified, PolicyError
 from .manifest import Reader
 from .plan import FETCH, PATCH, plan
 from .policy import judge, now
-from .trial import header
 from .staging import abandon, adopt, check_space, fetch, hash_of, receive, spare
 from .transports import Lines
 

@@ -8,10 +8,9 @@ import json
 from binascii import hexlify
 from hashlib import sha256
 
-from .bootguard import NEW, advance, critical, lines, merge, same, save
+from .bootguard import NEW, advance, critical, header, lines, merge, same, save
 from .errors import HashError, NoSpaceError, NotFoundError, StorageError, TransportError
 from .plan import FETCH, PATCH, kept, plan
-from .trial import header
 
 
 def spare(state, *taken):

@@ -1,8 +1,6 @@
 """What an application says to, and may ask about, the release that it is."""
 
-import json
-
-from .bootguard import advance, base, load, problems, reset, save, settle
+from .bootguard import advance, header, load, problems, reset, save, settle
 
 
 def confirm(root=None):
@@ -51,12 +49,3 @@ def status(root=None):
     damaged = ".ota/state is damaged" if state.get("damaged") else None
     told["problem"] = problems[-1] if problems else damaged
     return told
-
-
-def header(root, slot):
-    """The first line of the manifest in `slot` (dict), empty when it cannot be read."""
-    try:
-        with open(base(root) + ".ota/" + slot, "rb") as f:
-            return json.loads(f.readline())
-    except (OSError, ValueError):
-        return {}
