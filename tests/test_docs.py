@@ -77,7 +77,7 @@ def test_the_readme_runs_on_a_board(server_of_sample):
 def test_the_tutorial_runs_on_a_board(server_of_sample):
     page = (ROOT / "docs/tutorial/first-board.md").read_text()
     python = [text for language, text in BLOCK.findall(page) if language == "python"]
-    script = "\n".join(python).replace("http://192.168.2.100:8000", server_of_sample + "/sample")
+    script = "\n".join(python).replace("http://192.168.2.100:8000", server_of_sample)
     assert run_mp(STAGE + script).stdout == "sample v1.0.0\nreset\n"
 
 
