@@ -126,6 +126,13 @@ def header(root, slot):
         return {}
 
 
+def spare(state, *taken):
+    """The name of a manifest slot that neither `state` nor `taken` uses."""
+    for slot in "abc":
+        if slot != state["live"] and slot != state["next"] and slot not in taken:
+            return slot
+
+
 def merge(old, new):
     """Walk two iterators of entries sorted by path: gives (path, old or None, new or None)."""
     x, y = next(old, None), next(new, None)

@@ -1,11 +1,13 @@
-"""The manifest layout: releases as `ota publish` writes them, one channel of a project."""
+"""The manifest layout: releases as `ota publish` writes them, one channel of a project.
 
-from .bootguard import NEW, header, lines, save
+Imports stand where they are needed: while the manifest comes, the code that stages files
+is not in RAM yet, and while files come, the manifest's reader is not there any more.
+"""
+
+import sys
+
+from .bootguard import NEW, header, lines, save, spare
 from .errors import HashError, NotModified, PolicyError
-from .manifest import Reader
-from .plan import FETCH, PATCH, plan
-from .policy import judge, now
-from .staging import abandon, adopt, check_space, fetch, hash_of, receive, spare
 from .transports import Lines
 
 
@@ -33,6 +35,9 @@ class Channel:
                 return False
             release.take(header(u.root, state["next"]), state["etag"])
             return True
+        from .manifest import Reader
+        from .policy import judge, now
+
         release.stream = stream
         reader = Reader(Lines(stream).readline)
         etag = "%s %s" % (self._name, stream.etag) if stream.etag else ""
@@ -55,6 +60,9 @@ class Channel:
         if state["phase"] != "staging" or state["seq"] != release.seq:
             yield from self._begin(release, state)
         release.close()
+        _unload("manifest", "policy")
+        from .plan import FETCH, PATCH, plan
+
         for what, path, _, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
             if what in (FETCH, PATCH):
                 yield from self._stage_file(path, entry)
@@ -62,6 +70,8 @@ class Channel:
     def _begin(self, release, state):
         u = self._u
         if state["phase"] == "staging":
+            from .staging import abandon
+
             abandon(u, state)
         state["next"] = ""
         if not release.reader:
@@ -69,13 +79,32 @@ class Channel:
             if not self.find(state, release) or release.seq != seq:
                 raise PolicyError("the channel %s no longer offers seq %d" % (self._name, seq))
         slot = spare(state)
-        yield from receive(u, release.reader, slot)
+        yield from self._receive(release.reader, slot)
+        release.close()
+        _unload("manifest", "policy")
+        from .staging import adopt, check_space
+
         yield from adopt(u, state, slot)
         check_space(u, state["live"], slot)
         state.update({"next": slot, "seq": release.seq, "etag": release.etag})
         save(u.root, state, "staging")
 
+    def _receive(self, reader, slot):
+        # Writes the manifest to `slot` as it comes, checked line by line, and authenticates it.
+        u = self._u
+        count = 0
+        with u.storage.open(".ota/" + slot, "wb") as out:
+            out.write(reader.raw)
+            for _ in reader:
+                out.write(reader.raw)
+                count += 1
+                yield "manifest", count, reader.header["files"]
+            out.write(reader.raw)
+        u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
+
     def _stage_file(self, path, entry):
+        from .staging import fetch, hash_of
+
         u = self._u
         want = entry["h"]
         hasher = u.verifier.hasher()
@@ -90,3 +119,10 @@ class Channel:
         if hasher and got != want:
             u.storage.remove(path + NEW)
             raise HashError("%s: sha256 is %s, the manifest says %s" % (path, got, want))
+
+
+def _unload(*names):
+    package = sys.modules["ota"]
+    for name in names:
+        if sys.modules.pop("ota." + name, None):
+            delattr(package, name)

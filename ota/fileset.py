@@ -2,10 +2,10 @@
 
 from hashlib import sha256
 
-from .bootguard import NEW, base, lines, merge, save
+from .bootguard import NEW, base, lines, merge, save, spare
 from .errors import NotFoundError, TransportError, VerifyError
 from .manifest import PATH, check_path
-from .staging import abandon, adopt, fetch, hash_of, spare, write_lines
+from .staging import abandon, adopt, fetch, hash_of, write_lines
 
 _MARKUP = ("html", "htm", "xhtml", "xml", "svg")
 

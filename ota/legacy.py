@@ -171,7 +171,7 @@ def _install(host, project, auth, timeout, names, layout):
 
     try:
         u.stage(release)
-        _no_empty(u, names)
+        _check(u, names)
         u.install()
     except Exception as e:
         if not getattr(e, "status", 0):  # else told() has said so
@@ -184,10 +184,16 @@ def _install(host, project, auth, timeout, names, layout):
     return True
 
 
-def _no_empty(u, names):
-    # An answer without content empties no file that has some, and is no program.
-    for name in names:
-        if u.storage.size(name + NEW) == 0:
-            code = name.endswith("py") and not name.endswith("__init__.py")
-            if code or u.storage.size(name):
-                raise VerifyError("%s is empty" % name)
+def _check(u, names):
+    # The last moment to refuse: from here on the install has to come to its end.
+    from .staging import check_free
+
+    block = u.storage.block
+    need = 4 * block  # the record and what the copies make littlefs write
+    for name in set(names) | {"version"}:
+        new, old = u.storage.size(name + NEW), u.storage.size(name)
+        if new == 0 and (old or name.endswith("py") and not name.endswith("__init__.py")):
+            raise VerifyError("%s is empty" % name)
+        if new is not None and old:  # is copied
+            need += -(-old // block) * block
+    check_free(u, need)

@@ -8,16 +8,9 @@ import json
 from binascii import hexlify
 from hashlib import sha256
 
-from .bootguard import NEW, advance, critical, header, lines, merge, same, save
+from .bootguard import NEW, advance, critical, header, lines, merge, same, save, spare
 from .errors import HashError, NoSpaceError, NotFoundError, StorageError, TransportError
 from .plan import FETCH, PATCH, kept, plan
-
-
-def spare(state, *taken):
-    """The name of a manifest slot that neither `state` nor `taken` uses."""
-    for slot in "abc":
-        if slot != state["live"] and slot != state["next"] and slot not in taken:
-            return slot
 
 
 def abandon(u, state):
@@ -34,20 +27,6 @@ def write_lines(u, slot, entries):
     with u.storage.open(".ota/" + slot, "wb") as out:
         for entry in entries:
             out.write(json.dumps(entry).encode() + b"\n")
-
-
-def receive(u, reader, slot):
-    """Write the manifest of `reader` to `slot`, checked, and authenticate it."""
-    u.storage.mkdir(".ota")
-    count = 0
-    with u.storage.open(".ota/" + slot, "wb") as out:
-        out.write(reader.raw)
-        for _ in reader:
-            out.write(reader.raw)
-            count += 1
-            yield "manifest", count, reader.header["files"]
-        out.write(reader.raw)
-    u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
 
 
 def hash_of(u, path):
