@@ -45,8 +45,8 @@ def original(version):
 class Site(socketserver.ThreadingTCPServer):
     """A web server on 127.0.0.1.
 
-    `answers` is {path: body, (status, body), or a Raw}; what is not in it is answered 404.
-    `default` is the answer for all other paths. `log` has (method, path, Authorization).
+    `answers` is {path: body, (status, body), a Raw, or a function that gives one}; `default` is
+    the answer for all other paths. `log` has (method, path, Authorization) of each request.
     """
 
     daemon_threads = True
@@ -58,6 +58,7 @@ class Site(socketserver.ThreadingTCPServer):
         self.answers = {}
         self.default = (404, b"not found")
         self.log = []
+        self.connections = 0
         self.tls = tls
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://127.0.0.1:{self.server_address[1]}"
@@ -90,6 +91,7 @@ class Raw:
 
 class _Handler(socketserver.StreamRequestHandler):
     def setup(self):
+        self.server.connections += 1
         if self.server.tls:
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
@@ -109,6 +111,7 @@ class _Handler(socketserver.StreamRequestHandler):
             head[name.lower()] = value.strip()
         self.server.log.append((method, path, head.get("authorization")))
         answer = self.server.answers.get(path, self.server.default)
+        answer = answer() if callable(answer) else answer
         if isinstance(answer, Raw):
             return self._send_raw(answer)
         status, body = answer if isinstance(answer, tuple) else (200, answer)
