@@ -1,11 +1,13 @@
 """The drop-in for `micropython_ota`: does what the original does, without what it gets wrong."""
 
+import ast
 import json
 import socket
-import time
+import threading
 
 import pytest
-from old_board import WRONG, OldBoard, Site, comparable, original
+from old_board import WRONG, OldBoard, Raw, Site, comparable
+from support import run_mp
 
 BOARD = {"boot.py": b"boot 1", "main.py": b"main 1", "version": b"v1.0.0", "mine.txt": b"mine"}
 FILES = {"boot.py": "boot 2 \u00e9\n".encode(), "main.py": b"main 2" * 999}
@@ -72,7 +74,7 @@ ROWS = [
     ("4th argument True: prefix", NEWER, [update(True)], {}),
     ("sub-directory by keyword", NEWER, [update(use_version_prefix=False)], {}),
     ("every argument by position", NEWER, [update(False, "ann", "s3cret", False, True, 3)], {}),
-    ("a tuple of arguments by keyword", NEWER, [["ota_update", [], {
+    ("every argument by keyword", NEWER, [["ota_update", [], {
         "host": "HOST", "project": "sample", "filenames": NAMES, "timeout": 3}]], {}),
     ("one file of two", NEWER, [["ota_update", ["HOST", "sample", ["main.py"]], {}]], {}),
     ("no files", NEWER, [["ota_update", ["HOST", "sample", []], {}]], {}),
@@ -107,17 +109,111 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("name, version, calls, answers", ROWS, ids=[row[0] for row in ROWS])
-def test_a_program_does_what_it_did_with_the_original(site, tmp_path, name, version, calls, answers):
-    """Same requests, prints, files, results and resets as micropython_ota 2.1.0."""
-    site.answers.update({"/sample/" + path: answer for path, answer in answers.items()})
+def both(folder, site, calls, files=BOARD, url=None, libraries=("2.1.0", None)):
+    """The lives of two boards, the original's and ours, that make the same calls on the same server."""
     lives = []
-    for library in ("2.1.0", None):
-        files = {**BOARD, "version": version} if version is not None else {"boot.py": b"boot 1"}
-        board = OldBoard(tmp_path / str(library), site, files, library)
-        lives.append(board.run(*place(calls, site.url)))
-    theirs, ours = lives
+    for library in libraries:
+        board = OldBoard(folder / str(library), site, files, library)
+        lives.append(board.run(*place(calls, url or site.url)))
+    return lives
+
+
+def assert_same(theirs, ours):
     assert ours.requests == theirs.requests
     assert comparable(ours.prints) == comparable(theirs.prints)
     assert ours.calls == theirs.calls
     assert ours.files == theirs.files
+
+
+@pytest.mark.parametrize("name, version, calls, answers", ROWS, ids=[row[0] for row in ROWS])
+def test_a_program_does_what_it_did_with_the_original(site, tmp_path, name, version, calls, answers):
+    """Same requests, prints, files, results and resets as micropython_ota 2.1.0."""
+    site.answers.update({"/sample/" + path: answer for path, answer in answers.items()})
+    files = {**BOARD, "version": version} if version is not None else {"boot.py": b"boot 1"}
+    assert_same(*both(tmp_path, site, calls, files))
+
+
+HOSTS = [
+    ("a slash at the end", "HOST/", "sample"),
+    ("a path", "HOST/a/b", "sample"),
+    ("a project in a folder", "HOST", "a/b"),
+    ("no project", "HOST", ""),
+    ("no scheme", "127.0.0.1", "sample"),
+    ("another scheme", "ftp://127.0.0.1", "sample"),
+    ("no host", "http://", "sample"),
+    ("a host that is not found", "http://no.such.host.invalid", "sample"),
+]
+
+
+@pytest.mark.parametrize("name, host, project", HOSTS, ids=[row[0] for row in HOSTS])
+def test_a_host_is_taken_as_the_original_took_it(site, tmp_path, name, host, project):
+    """The path that is asked for, or the complaint."""
+    calls = [
+        ["check_version", [host, project], {}],
+        ["check_for_ota_update", [host, project], {}],
+        ["ota_update", [host, project, NAMES], {}],
+    ]
+    assert_same(*both(tmp_path, site, calls))
+
+
+def test_a_refused_connection_is_printed_and_swallowed(site, tmp_path, refusing):
+    """The board's own version comes back."""
+    theirs, ours = both(tmp_path, site, [update(), look(), ask()], url=refusing)
+    assert_same(theirs, ours)
+    assert comparable(ours.prints) == [WRONG] * 3
+    assert ours.calls == [{"returned": None}, {"returned": None}, {"returned": [False, "v1.0.0"]}]
+
+
+def test_a_silent_server_is_given_up_after_the_timeout(site, tmp_path):
+    """By both after one second, with the same complaint."""
+    stuck = threading.Event()
+    site.answers["/sample/version"] = Raw(b"", hold=stuck)
+    theirs, ours = both(tmp_path, site, [ask(timeout=1), look(timeout=1)])
+    stuck.set()
+    assert_same(theirs, ours)
+    assert comparable(ours.prints) == [WRONG] * 2
+
+
+def test_a_redirect_is_followed(site, tmp_path):
+    """To another path of the same server, with the credentials."""
+    to = f"Location: {site.url}/other/version"
+    site.answers["/sample/version"] = Raw(b"HTTP/1.1 302 Found\r\n%s\r\n\r\n" % to.encode())
+    site.answers["/other/version"] = b"v7"
+    assert_same(*both(tmp_path, site, [ask(auth="YW5uOnA=")]))
+
+
+# What 1.1.0 knew: no credentials, no layouts, no soft reset, and nothing printed before a reset.
+OLD_ROWS = [
+    ("a newer version", NEWER, [update()], {}),
+    ("reset_device=False", NEWER, [update(reset_device=False), ask()], {}),
+    ("reset_device=True", NEWER, [update(reset_device=True)], {}),
+    ("no version on the board", NONE, [update(reset_device=False)], {}),
+    ("the same version", SAME, [update(), look(), ask()], {}),
+    ("an older version", OLDER, [update(reset_device=False)], {}),
+    ("404 on version", NEWER, [update(), look(), ask()], {"version": (404, b"gone")}),
+    ("404 on every file", NEWER, [update()], {"v1.0.1_boot.py": (404, b""), "v1.0.1_main.py": (404, b"")}),
+    ("check: a newer version", NEWER, [look()], {}),
+]
+
+
+@pytest.mark.parametrize("name, version, calls, answers", OLD_ROWS, ids=[row[0] for row in OLD_ROWS])
+def test_a_program_of_1_1_0_goes_on(site, tmp_path, name, version, calls, answers):
+    """Same requests, files, results and resets; what is printed about a reset is that of 2.x."""
+    site.answers.update({"/sample/" + path: answer for path, answer in answers.items()})
+    files = {**BOARD, "version": version} if version is not None else {"boot.py": b"boot 1"}
+    theirs, ours = both(tmp_path, site, calls, files, libraries=("1.1.0", None))
+    for life in (theirs, ours):
+        life.prints = [line for line in life.prints if "resetting" not in line and "rebooting" not in line]
+    assert_same(theirs, ours)
+
+
+def test_a_soft_reset_wins_over_the_reset_device_of_1_x(site, tmp_path):
+    """Names of both lines in one call."""
+    board = OldBoard(tmp_path / "board", site, BOARD)
+    assert board.run(*place([update(reset_device=True, soft_reset_device=True)], site.url)).resets == ["soft"]
+
+
+def test_the_module_has_the_four_functions_of_the_original():
+    """Whoever imports from `micropython_ota` finds what was there."""
+    told = run_mp("import micropython_ota as m; print([n for n in dir(m) if n[0] != '_'])").stdout
+    assert sorted(ast.literal_eval(told)) == ["check_for_ota_update", "check_version", "generate_auth", "ota_update"]
