@@ -1,0 +1,7 @@
+"""The sensor; this one always feels fine."""
+
+from units import celsius
+
+
+def reading():
+    return celsius(21)

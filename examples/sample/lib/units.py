@@ -1,0 +1,2 @@
+def celsius(value):
+    return "%d C" % value

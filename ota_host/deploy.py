@@ -1,0 +1,288 @@
+"""`ota deploy`: the library, a published release and the state of both, onto a board by its serial port."""
+
+import ast
+import contextlib
+import hashlib
+import json
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+from rich.text import Text
+
+import ota
+
+from . import config, show
+from .bootcheck import calls_boot, parse
+from .errors import HostError, OutsideError
+from .mpy import compile_all, version_of
+from .tree import Tree
+
+# Where `mip` puts it as well; a board finds it there and beside main.py alike.
+HOME = "lib/"
+BOOT = b"import ota\n\nota.boot()\n"
+
+_ASK = """
+import sys, os, hashlib
+def look(names):
+    found = {}
+    for name in names:
+        try:
+            f = open(name, "rb")
+        except OSError:
+            continue
+        h = hashlib.sha256()
+        while True:
+            data = f.read(512)
+            if not data:
+                break
+            h.update(data)
+        f.close()
+        found[name] = h.digest()
+    return found
+"""
+_MKDIR = """
+def folders(path):
+    at = path.find("/")
+    while at > 0:
+        try:
+            os.mkdir(path[:at])
+        except OSError:
+            pass
+        at = path.find("/", at + 1)
+"""
+# What an update over the air left undone is finished or dropped first.
+_SETTLE = """
+import ota.bootguard as g
+s = g.load("")
+g.advance("", s)
+if s["phase"] == "trial":
+    g.settle("", s)
+    g.advance("", s)
+if s["phase"] == "staging":
+    g.save("", s, "cleaning")
+    g.advance("", s)
+"""
+# Then the board is told what it has now.
+_STATE = """
+if (s["live"], s["seq"], s["floor"]) != ("a", {seq}, {seq}):
+    s.update({{"live": "a", "next": "", "seq": {seq}, "floor": {seq}, "refused": 0, "boots": 0, "etag": ""}})
+    g.save("", s, "idle")
+"""
+
+
+@dataclass
+class Deployed:
+    """What a deployment did: `copied` and `same` count files, `bytes` those that were written."""
+
+    version: Optional[str]
+    library: str
+    copied: int = 0
+    same: int = 0
+    bytes: int = 0
+
+
+def library(source, mpy=6):
+    """The library as it goes on a board: path -> content (bytes).
+
+    Args:
+        source (bool): as it is; else compiled to .mpy of version `mpy` (int).
+
+    Raises:
+        HostError: the compiler here makes another version than the board reads.
+    """
+    here = Path(ota.__file__).parent
+    files = {f"ota/{p.relative_to(here).as_posix()}": p.read_bytes() for p in sorted(here.rglob("*.py"))}
+    files["micropython_ota.py"] = _legacy_module(here).read_bytes()
+    if source:
+        return files
+    compiled = {path[:-2] + "mpy": code for path, code in compile_all(files).items()}
+    made = version_of(compiled["ota/__init__.mpy"])
+    if made != mpy:
+        raise HostError(f"the board reads .mpy version {mpy}, mpy-cross here makes {made}: use --source")
+    return compiled
+
+
+def _legacy_module(package):
+    for folder in (package.parent, Path(sysconfig.get_path("purelib"))):
+        if (folder / "micropython_ota.py").exists():
+            return folder / "micropython_ota.py"
+    raise OutsideError(f"{package.parent}: micropython_ota.py is not installed beside ota")
+
+
+class Board:
+    """A board's file system, by its raw REPL; its running program is interrupted, not restarted.
+
+    Raises:
+        OutsideError: the port does not open, or the board does not answer.
+    """
+
+    def __init__(self, port):
+        self.port = port
+        try:
+            self._serial = SerialTransport(str(port), timeout=10)
+            # Without a soft reset, which would run boot.py and use up a trial boot.
+            self._serial.enter_raw_repl(soft_reset=False)
+        except (TransportError, OSError) as e:
+            raise OutsideError(f"{port}: no board answers: {e}") from None
+        self.run(_ASK + _MKDIR)
+
+    @contextlib.contextmanager
+    def _errors(self, what):
+        try:
+            yield
+        except TransportExecError as e:
+            reason = str(e.error_output).strip().splitlines() or ["no reason given"]
+            raise OutsideError(f"{self.port}: {what}: {reason[-1]}") from None
+        except (TransportError, OSError) as e:
+            raise OutsideError(f"{self.port}: {what}: {e}") from None
+
+    def run(self, code):
+        """Run `code`; gives what it printed."""
+        with self._errors("the board failed"):
+            return self._serial.exec(code).decode()
+
+    def ask(self, expression):
+        """The value of an expression on the board."""
+        return ast.literal_eval(self.run(f"print(repr({expression}))").strip())
+
+    def write(self, path, data, told):
+        """Write a file; `told(bytes so far)` is called on the way."""
+        with self._errors(f"writing {path}"):
+            self._serial.exec(f"folders({path!r})")
+            self._serial.fs_writefile(path, data, 1024, lambda done, _: told(done))
+
+    def remove(self, path):
+        """Remove a file that may be there."""
+        self.run(f"try:\n os.remove({path!r})\nexcept OSError:\n pass")
+
+    def reset(self):
+        """Reset the board: its boot.py and main.py run."""
+        with contextlib.suppress(TransportError, OSError):
+            self._serial.exec_raw_no_follow("import machine; machine.reset()")
+        self.close()
+
+    def close(self):
+        with contextlib.suppress(TransportError, OSError):
+            self._serial.close()
+
+
+def put(board, files, done, progress):
+    """Copy those of `files` (path -> bytes) that the board does not hold yet; boot.py last."""
+    held = {}
+    paths = sorted(files, key=lambda p: (p == "boot.py", p))
+    for i in range(0, len(paths), 20):
+        held.update(board.ask(f"look({paths[i : i + 20]!r})"))
+    todo = [p for p in paths if held.get(p) != hashlib.sha256(files[p]).digest()]
+    need = sum(-(-len(files[p]) // 4096) * 4096 for p in todo if p not in held)
+    free = board.ask("(lambda s: s[0] * s[3])(os.statvfs(''))")
+    if need > free:
+        raise OutsideError(f"{board.port}: {need} bytes are needed, {free} are free on the board")
+    total, so_far = sum(len(files[p]) for p in todo), 0
+    for path in todo:
+        start = so_far
+        board.write(path, files[path], lambda n: progress("copying", start + n, total))
+        so_far += len(files[path])
+        # MicroPython takes x.py before x.mpy, so the other one must not stay.
+        other = path[:-3] + ".mpy" if path.endswith(".py") else path[:-4] + ".py"
+        if path.startswith(HOME) and path.endswith((".py", ".mpy")) and other not in files:
+            board.remove(other)
+    done.copied += len(todo)
+    done.same += len(paths) - len(todo)
+    done.bytes += total
+
+
+def contents(tree, release):
+    """A published release's files: path -> content (bytes)."""
+    files = {}
+    for entry in release.entries:
+        data = tree.read(tree.blob(entry["h"]))
+        if data is None or hashlib.sha256(data).hexdigest() != entry["h"]:
+            raise HostError(f"{tree.folder}: the content of {entry['p']} is damaged; see `ota verify`")
+        files[entry["p"]] = data
+    return files
+
+
+def put_all(port, tree, release, *, source=False, force=False, reset=True, progress=lambda *a: None):
+    """Deploy to the board at `port`; gives what was done.
+
+    Args:
+        tree, release (Tree, Manifest): what is published; a release of None leaves the project out.
+        source (bool): the library as source instead of .mpy.
+        force (bool): replace a boot.py that does not call `ota.boot()`.
+        reset (bool): start the board afterwards.
+
+    Raises:
+        OutsideError: the board. HostError: the release, or a boot.py that would be lost.
+    """
+    board = Board(port)
+    try:
+        mpy = board.ask("getattr(sys.implementation, '_mpy', 0) & 255")
+        done = Deployed(release and release.version, "source" if source else "mpy")
+        project = contents(tree, release) if release else {}
+        boot = project.pop("boot.py", None)
+        files = {HOME + path: data for path, data in library(source, mpy).items()}
+        if any(p.startswith((HOME + "ota/", "ota/")) for p in project):
+            files = {}  # the release brings the library itself
+        if boot is None:
+            boot = _boot_for(board, force)
+        put(board, files, done, progress)
+        if release:
+            board.run(_SETTLE)
+            put(board, project, done, progress)
+            put(board, {".ota/a": release.raw}, Deployed(None, ""), progress)
+            board.run(_STATE.format(seq=release.seq))
+        if boot is not None:
+            put(board, {"boot.py": boot}, done, progress)
+        if reset:
+            board.reset()
+        return done
+    finally:
+        board.close()
+
+
+def _boot_for(board, force):
+    # A release without boot.py leaves the board its own, as long as that one calls ota.boot().
+    held = board.ask("open('boot.py').read() if look(['boot.py']) else None")
+    if held is None or force:
+        return BOOT
+    code = [line for line in held.splitlines() if line.strip() and not line.strip().startswith("#")]
+    if not code:
+        return BOOT  # what the firmware put there: comments
+    if not calls_boot(parse(f"{board.port}: boot.py", held.encode())):
+        raise HostError(
+            f"{board.port}: the board's boot.py does not call ota.boot(): put `import ota; ota.boot()` "
+            "on its first line, or replace it with --force"
+        )
+    return None
+
+
+def deploy(
+    port: Annotated[str, typer.Argument(help="Serial port of the board, such as /dev/ttyACM0.")],
+    version: Annotated[Optional[str], typer.Option(help="Published release; default: the channel's newest.")] = None,
+    source: Annotated[bool, typer.Option("--source", help="The library as source, not as .mpy.")] = False,
+    library_only: Annotated[bool, typer.Option("--library-only", help="No release: the library and boot.py.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a boot.py that does not call ota.boot().")] = False,
+    reset: Annotated[bool, typer.Option(help="Reset the board afterwards.")] = True,
+    config_file: Annotated[Path, typer.Option("--config", help="The settings of the project.")] = Path(config.NAME),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Put the library, a published release and boot.py on a board; again changes nothing."""
+    tree = release = None
+    if not library_only:
+        settings = config.read(config_file)
+        tree = Tree(settings.tree)
+        release = tree.release(version) if version else tree.channels().get(settings.channel)
+        if release is None:
+            raise HostError(f"{tree.folder}: {version or settings.channel} is not published; `ota publish` does it")
+    with show.progress() as progress:
+        done = put_all(port, tree, release, source=source, force=force, reset=reset, progress=progress)
+    if as_json:
+        show.as_json(done.__dict__)
+        return
+    what = f"{done.version} and the library" if release else "the library"
+    show.out.print(Text(f"{port}: {what} ({done.library}): {done.copied} files copied, {done.same} there already"))
