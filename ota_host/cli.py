@@ -18,6 +18,7 @@ from ota.errors import OtaError
 from . import audit, config, init, release, show
 from .boards import BoardError
 from .boards.command import board
+from .deploy import deploy
 from .errors import ConfigError, HostError
 from .tree import Tree
 
@@ -194,12 +195,7 @@ def verify(
 
 
 app.command("board")(board)
-try:
-    from .deploy import deploy
-except ModuleNotFoundError:
-    pass
-else:
-    app.command("deploy")(deploy)
+app.command("deploy")(deploy)
 
 
 def _settings(path, **given):
