@@ -1,21 +1,38 @@
 # Everything a fresh machine needs is Python 3.10 or later, make and git.
 PYTHON ?= python3
+BOARD ?= unix
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-BOARD ?= unix
 
-.PHONY: setup test demo clean
+.PHONY: setup demo test test-slow bench-heap clean
 
 setup: $(READY)
 
 $(READY): setup.cfg pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or later is needed; choose one with make PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "No venv: on Debian, apt-get install python3-venv."; exit 1; }
+	@echo "Installing what the project needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
 
+# A board without hardware updates itself over the air. BOARD=unix or pico-w.
+demo: $(READY)
+	@$(BIN)/python -m ota_host.demo $(BOARD)
+
+# All but the long proof.
 test: $(READY)
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+# The long proof: second power cuts, five shapes of a torn operation, two program sizes.
+test-slow: $(READY)
+	$(BIN)/python -m pytest -q -m slow
+
+# The smallest heap in which an update completes.
+bench-heap: $(READY)
+	$(BIN)/python bench/heap.py
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info
