@@ -1,13 +1,15 @@
 """The drop-in for `micropython_ota`: does what the original does, without what it gets wrong."""
 
 import ast
+import base64
 import json
+import re
 import socket
 import threading
 
 import pytest
-from old_board import WRONG, OldBoard, Raw, Site, comparable
-from support import run_mp
+from old_board import WRONG, OldBoard, Raw, Site, comparable, original
+from support import ROOT, release, run_mp
 
 BOARD = {"boot.py": b"boot 1", "main.py": b"main 1", "version": b"v1.0.0", "mine.txt": b"mine"}
 FILES = {"boot.py": "boot 2 \u00e9\n".encode(), "main.py": b"main 2" * 999}
@@ -87,6 +89,7 @@ ROWS = [
     ("a colon and an umlaut in the password", NEWER, [update(user="ann", passwd="a:b\u00fc")], {}),
     ("long credentials", NEWER, [update(user="a" * 70, passwd="b" * 70)], {}),
     ("404 on version", NEWER, [update(), look(), ask()], {"version": (404, b"gone")}),
+    ("404 on version, and a second line here", b" v1 \r\nv7", [ask()], {"version": (404, b"gone")}),
     ("401 on version", NEWER, [update(), look(), ask()], {"version": (401, b"who?")}),
     ("500 on version", NEWER, [update(), look(), ask()], {"version": (500, b"oops")}),
     ("404 on the first file", NEWER, [update(), ask()], {"v1.0.1_boot.py": (404, b"gone")}),
@@ -217,3 +220,78 @@ def test_the_module_has_the_four_functions_of_the_original():
     """Whoever imports from `micropython_ota` finds what was there."""
     told = run_mp("import micropython_ota as m; print([n for n in dir(m) if n[0] != '_'])").stdout
     assert sorted(ast.literal_eval(told)) == ["check_for_ota_update", "check_version", "generate_auth", "ota_update"]
+
+
+def test_a_port_without_a_reset_says_so_as_the_original_does(site, tmp_path):
+    """The PC's module `machine` has none: the complaint is printed, and nothing escapes."""
+    script = f"""
+import sys, requests
+sys.modules["urequests"] = requests
+from micropython_ota import ota_update
+ota_update("{site.url}", "sample", {NAMES})
+"""
+    theirs, ours = (
+        run_mp(script, cwd=OldBoard(tmp_path / str(library), site, BOARD).folder, path=path).stdout
+        for library, path in (("2.1.0", [original("2.1.0")]), (None, []))
+    )
+    assert ours == theirs
+    assert ours.startswith("Hard-resetting device...\n" + WRONG)
+
+
+PAGE = (ROOT / "docs/how-to/leave-micropython-ota.md").read_text()
+DESK, LINE, CA, SWITCH, MANIFEST = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+class TestHowTo:
+    """The page's own programs, on a board."""
+
+    @pytest.mark.parametrize("program", [DESK, LINE], ids=["as it was", "with the line"])
+    def test_the_boot_py_of_the_page_updates(self, site, tmp_path, program):
+        """The one that stays as it is, and the one with `ota.boot()`."""
+        board = OldBoard(tmp_path / "board", site, BOARD)
+        script = "import old_program\n" + program.replace("http://192.168.2.100", site.url)
+        done = run_mp(script, cwd=board.folder)
+        assert done.stdout == "Hard-resetting device...\n"
+        assert board.files() == {**BOARD, **FILES, "version": b"v1.0.1"}
+
+    def test_the_certificate_authority_is_written_from_text(self, site, tmp_path):
+        """Line breaks in the text do not matter."""
+        board = OldBoard(tmp_path / "board", site)
+        run_mp(CA, cwd=board.folder)
+        assert board.files() == {"ota-ca.der": base64.b64decode("MIIBxTCCAWugAwIBAgIUFg==")}
+
+    def test_a_board_with_the_original_switches_over_the_air_and_updates(self, site, tmp_path):
+        """The old library brings the program, the program brings the library, the library updates."""
+        sources = [p for p in sorted(ROOT.glob("ota/**/*.py"))] + [ROOT / "micropython_ota.py"]
+        names = [p.relative_to(ROOT).as_posix() for p in sources]
+        site.answers["/library/files.txt"] = "\n".join(names).encode()
+        for name, source in zip(names, sources):
+            site.answers["/library/" + name] = source.read_bytes()
+        site.publish("v1.0.1", {"main.py": SWITCH.replace("http://192.168.2.100", site.url).encode()})
+        old = (original("2.1.0") / "micropython_ota.py").read_bytes()
+        board = OldBoard(tmp_path / "board", site, {"lib/micropython_ota.py": old, "main.py": b"1", "version": b"v1"})
+        call = json.dumps(place([["ota_update", ["HOST", "sample", ["main.py"]], {}]], site.url))
+        boot = "import sys\nsys.path[:] = ['', '.frozen', 'lib', %r]\n" % str(ROOT / "tests" / "on_board")
+        boot += "import old_program; old_program.main()\n"
+        assert '"reset": "hard"' in run_mp(boot, call, cwd=board.folder).stdout
+        run_mp("exec(open('main.py').read())", cwd=board.folder)
+        site.publish("v1.0.2", {"main.py": b"\xff new"})
+        assert '"reset": "hard"' in run_mp(boot, call, cwd=board.folder).stdout
+        files = board.files()
+        assert (files["main.py"], files["version"]) == (b"\xff new", b"v1.0.2")
+        assert [n for n in files if n.endswith(".part")] == []
+
+    def test_a_board_goes_on_to_manifests(self, site, tmp_path):
+        """After a legacy update, the program with the Updater fetches only what changed."""
+        board = OldBoard(tmp_path / "board", site, BOARD)
+        board.run(*place([update()], site.url))
+        release(tmp_path / "www", {**FILES, "main.py": b"main 3"}, version="v1.1.0", seq=1)
+        for path in (p for p in (tmp_path / "www").rglob("*") if p.is_file()):
+            site.answers["/sample/" + path.relative_to(tmp_path / "www").as_posix()] = path.read_bytes()
+        del site.log[:]
+        script = "import old_program\n" + MANIFEST.replace("http://192.168.2.100", site.url)
+        run_mp(script, cwd=board.folder)
+        assert len(site.log) == 2, "the manifest and one blob"
+        told = run_mp("import ota; ota.boot(); ota.boot(); ota.confirm(); print(ota.status())", cwd=board.folder)
+        assert ast.literal_eval(told.stdout)["version"] == "v1.1.0"
+        assert board.files() == {"mine.txt": b"mine", "boot.py": FILES["boot.py"], "main.py": b"main 3"}
