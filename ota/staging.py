@@ -121,21 +121,8 @@ def fetch(u, path, name, size=None, hasher=None, guard=None):
     done = tries = 0
     with u.storage.open(path + NEW, "wb") as out:
         while size is None or done < size:
-            stream = None
             try:
-                stream = u.transport.open(name, done, limit=size)
-                if size is None and stream.size:
-                    check_free(u, _blocks(u, stream.size))
-                while True:
-                    n = stream.readinto(u.buffer)
-                    if not n:
-                        break
-                    chunk = u.buffer[:n]
-                    if guard and not done:
-                        guard(path, chunk)
-                    if hasher:
-                        hasher.update(chunk)
-                    out.write(chunk)
+                for n in _receive(u, name, done, size, hasher, out, guard and (guard, path)):
                     done += n
                     yield path, done, size
                 if size is not None and done < size:
@@ -147,9 +134,6 @@ def fetch(u, path, name, size=None, hasher=None, guard=None):
                 if isinstance(e, NotFoundError) or tries > u.transport.retries or size is None:
                     raise
                 u.tell("retry", e)
-            finally:
-                if stream:
-                    stream.close()
     if not hasher:
         return done, None
     digest = hexlify(hasher.digest()).decode()
@@ -157,3 +141,25 @@ def fetch(u, path, name, size=None, hasher=None, guard=None):
     if back != digest:
         raise StorageError("%s reads back as %s, was written as %s" % (path + NEW, back, digest))
     return done, digest
+
+
+def _receive(u, name, start, size, hasher, out, guard):
+    # One request, written to `out` as it comes; gives the length of each piece.
+    stream = u.transport.open(name, start, limit=size)
+    try:
+        if size is None and stream.size:
+            check_free(u, _blocks(u, stream.size))
+        while True:
+            n = stream.readinto(u.buffer)
+            if not n:
+                return
+            chunk = u.buffer[:n]
+            if guard:
+                guard[0](guard[1], chunk)
+                guard = None
+            if hasher:
+                hasher.update(chunk)
+            out.write(chunk)
+            yield n
+    finally:
+        stream.close()

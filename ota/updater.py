@@ -1,7 +1,7 @@
 """Updater: the order of the steps of an update, nothing else."""
 
-from .bootguard import advance, base, exists, load, reset, save
-from .errors import NoSpaceError, StorageError
+from .bootguard import advance, base, load, reset, save
+from .storage import refused, suitable
 
 
 class Release:
@@ -59,9 +59,13 @@ class Updater:
         project=None
     ):
         self.transport = transport
-        self.storage = storage or _storage()
+        if verifier is None:
+            from .verifiers import Sha256Verifier
+
+            verifier = Sha256Verifier()
+        self.storage = storage or suitable(base())
         self.root = self.storage.root
-        self.verifier = verifier or _verifier()
+        self.verifier = verifier
         self.keep = keep
         self.project = project
         self.ready = False  # whether a staged release waits for install()
@@ -117,7 +121,7 @@ class Updater:
             try:
                 advance(self.root, state)
             except OSError as e:
-                raise _refused(e)
+                raise refused("flash", e)
         self.ready = False
 
     def steps(self):
@@ -176,7 +180,7 @@ class Updater:
 
                 abandon(self, state)
         except OSError as e:
-            raise _refused(e)
+            raise refused("flash", e)
 
     def _stage(self, release, state):
         # Whatever of the file system fails between two yields comes out as ours.
@@ -185,30 +189,8 @@ class Updater:
             state["trial"] = self._trial_boots
             save(self.root, state, "ready")
         except OSError as e:
-            raise _refused(e)
+            raise refused("flash", e)
         finally:
             release.close()
         self.ready = True
         self.tell("ready", release.version)
-
-
-def _refused(e):
-    kind = NoSpaceError if e.args and e.args[0] == 28 else StorageError
-    return kind("flash: %r" % e)
-
-
-def _storage():
-    root = base()
-    if exists(root + ".OTA"):  # names fold case: FAT
-        from .storage.flash import FlashStorage
-
-        return FlashStorage(root)
-    from .storage.littlefs import LittlefsStorage
-
-    return LittlefsStorage(root)
-
-
-def _verifier():
-    from .verifiers import Sha256Verifier
-
-    return Sha256Verifier()

