@@ -4,7 +4,7 @@ It is the key `tries` of the state record: the version, how many attempts at it 
 were, and whether the last of them was counted when `check_for_ota_update` reset for it.
 """
 
-from .bootguard import NEW, lines, load, save
+from .bootguard import load, save
 from .errors import OtaError
 
 MOST = 3  # attempts at one version that are worth a reset
@@ -42,10 +42,6 @@ def fail(u, version):
     if state["phase"] in ("staging", "ready"):
         from .staging import abandon
 
-        if state["phase"] == "staging":
-            # A full flash has no room for the record before they are gone.
-            for entry in lines(u.root, state["next"]):
-                u.storage.remove(entry["p"] + NEW)
         abandon(u, state)
     elif news and state["phase"] == "idle":
         save(u.root, state)

@@ -5,6 +5,8 @@ import base64
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -78,6 +80,7 @@ ROWS = [
     ("every argument by position", NEWER, [update(False, "ann", "s3cret", False, True, 3)], {}),
     ("every argument by keyword", NEWER, [["ota_update", [], {
         "host": "HOST", "project": "sample", "filenames": NAMES, "timeout": 3}]], {}),
+    ("no timeout", NEWER, [update(timeout=None), ask(timeout=None)], {}),
     ("one file of two", NEWER, [["ota_update", ["HOST", "sample", ["main.py"]], {}]], {}),
     ("no files", NEWER, [["ota_update", ["HOST", "sample", []], {}]], {}),
     ("files in another order", NEWER, [["ota_update", ["HOST", "sample", NAMES[::-1]], {}]], {}),
@@ -236,6 +239,22 @@ ota_update("{site.url}", "sample", {NAMES})
     )
     assert ours == theirs
     assert ours.startswith("Hard-resetting device...\n" + WRONG)
+
+
+def test_the_functions_run_on_cpython(site, tmp_path):
+    """One source for both: a PC with the stub of a module `machine` updates its folder."""
+    board = OldBoard(tmp_path / "board", site, BOARD)
+    (tmp_path / "machine.py").write_text("def reset(): raise SystemExit('reset')\n")
+    script = f"from micropython_ota import *; ota_update('{site.url}', 'sample', ['main.py'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=board.folder,
+        env={"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("Hard-resetting device...\n", "reset\n")
+    assert board.files() == {**BOARD, "main.py": FILES["main.py"], "version": b"v1.0.1"}
 
 
 PAGE = (ROOT / "docs/how-to/leave-micropython-ota.md").read_text()
