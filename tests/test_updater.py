@@ -336,6 +336,54 @@ tell(first=first, second=[e[1] for e in EVENTS if e[0] == "fetch"], phase=status
     assert facts["phase"] == "ready"
 
 
+def test_a_staged_file_that_was_damaged_meanwhile_is_fetched_again(servers):
+    """Its length alone does not make it what was verified before the stop."""
+    facts = board(
+        """
+flash = power_up()
+install(ARGS[0])
+for path, done, size in updater(ARGS[1]).steps():
+    if path == "main.py" and size:
+        break
+with open("lib/a.py.ota-new", "r+b") as f:
+    f.write(b"X")
+updater(ARGS[1]).run(reset=False)
+second = [e[1] for e in EVENTS if e[0] == "fetch"]
+boot(2)
+confirm()
+tell(second=second, tree=ramflash.tree())
+""",
+        *servers,
+    )
+    assert "lib/a.py" in facts["second"]
+    assert facts["tree"] == on_board(V2)
+
+
+def test_a_flash_that_gives_back_something_else_is_noticed_before_the_install(servers):
+    """What was written is read back, whatever the transfer's own hash said."""
+    facts = board(
+        """
+from ota.storage.littlefs import LittlefsStorage
+import io
+class Worn(LittlefsStorage):
+    def _open(self, path, mode):
+        f = super()._open(path, mode)
+        if path == "main.py.ota-new" and mode == "rb":
+            data = bytearray(f.read())
+            data[2] ^= 1
+            return io.BytesIO(data)
+        return f
+flash = power_up()
+install(ARGS[0])
+said = error(updater(ARGS[1], storage=Worn("/flash/")).run, reset=False)
+tell(said=said, phase=status()["phase"], main=ramflash.read("main.py"))
+""",
+        *servers,
+    )
+    assert facts["said"].startswith("StorageError: main.py.ota-new reads back as ")
+    assert (facts["phase"], facts["main"]) == ("staging", "main 1")
+
+
 def test_a_channel_that_moved_on_leaves_nothing_of_the_abandoned_release(servers):
     """Half of v2 is staged when v3 appears: v3 is installed, and no staged file is left."""
     facts = board(
