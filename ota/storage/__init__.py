@@ -96,7 +96,8 @@ class Storage:
 
     def _free(self):
         info = os.statvfs(self.root or ".")
-        return info[0] * info[3]
+        # On a full littlefs the count of free blocks goes below zero, and wraps.
+        return info[0] * info[3] if 0 <= info[3] <= info[2] else 0
 
 
 def refused(what, e):
