@@ -4,6 +4,7 @@ import ast
 import base64
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import threading
 import pytest
 from old_board import WRONG, OldBoard, Raw, Site, comparable, original
 from support import ROOT, release, run_mp
+
+from ota_host.boards import start
 
 BOARD = {"boot.py": b"boot 1", "main.py": b"main 1", "version": b"v1.0.0", "mine.txt": b"mine"}
 FILES = {"boot.py": "boot 2 \u00e9\n".encode(), "main.py": b"main 2" * 999}
@@ -272,6 +275,21 @@ class TestHowTo:
         done = run_mp(script, cwd=board.folder)
         assert done.stdout == "Hard-resetting device...\n"
         assert board.files() == {**BOARD, **FILES, "version": b"v1.0.1"}
+
+    def test_the_commands_of_the_page_put_the_library_on_a_board(self, tmp_path):
+        """On one that has the original in lib/, as mip left it there: ours is what an import finds."""
+        checkout = tmp_path / "checkout"
+        shutil.copytree(ROOT / "ota", checkout / "ota", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "micropython_ota.py", checkout)
+        commands = re.search(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S)[1].splitlines()
+        with start("unix", tmp_path / "flash.img") as board:
+            board.mpremote("fs", "mkdir", ":lib")
+            board.mpremote("fs", "cp", original("2.1.0") / "micropython_ota.py", ":lib/")
+            for command in commands:
+                words = command.replace(" ota ", f" {checkout}/ota ").replace(" micro", f" {checkout}/micro").split()
+                assert words[0] == "mpremote"
+                assert board.mpremote(*words[1:]).returncode == 0
+            assert "ota.legacy" in board.exec("import micropython_ota, sys; print(list(sys.modules))")
 
     def test_the_certificate_authority_is_written_from_text(self, site, tmp_path):
         """Line breaks in the text do not matter."""
