@@ -126,6 +126,24 @@ def header(root, slot):
         return {}
 
 
+def sum_of(root, slot):
+    """The CRC-32 of the manifest in `slot`, None when it cannot be read."""
+    crc = 0
+    try:
+        with open(base(root) + ".ota/" + slot, "rb") as f:
+            for raw in f:
+                crc = crc32(raw, crc)
+    except OSError:
+        return None
+    return crc
+
+
+def unsound(root, state, key):
+    """Whether the manifest that `key` (`live` or `next`) names is not what it was when staged."""
+    sums = state.get("sums", {})
+    return state[key] in sums and sums[state[key]] != sum_of(root, state[key])
+
+
 def spare(state, *taken):
     """The name of a manifest slot that neither `state` nor `taken` uses."""
     for slot in "abc":
@@ -214,10 +232,27 @@ def _replay(root, old, new, move):
                 move(root, path, x, y, vital)
 
 
+def distrust(root, state):
+    """Raise ValueError when a replay would go by a damaged manifest; drop a release not begun.
+
+    One that lost lines would have files removed that have to stay.
+    """
+    for key in ("live", "next"):
+        if unsound(root, state, key):
+            if state["phase"] != "ready":
+                raise ValueError("the %s manifest is damaged" % key)
+            state[key] = ""
+            state["sums"] = {}
+            save(root, state, "cleaning")
+            return
+
+
 def advance(root, state, booting=False):
     """Do what the phase asks for; gives whether live files moved. The only way that they do."""
     home = base(root)
     moved = False
+    if state["phase"] in ("ready", "committing", "reverting"):
+        distrust(root, state)
     if state["phase"] == "ready":
         save(root, state, "committing")
     if state["phase"] == "committing":
@@ -231,6 +266,7 @@ def advance(root, state, booting=False):
             state["boots"] += 1
             save(root, state)
         else:
+            distrust(root, state)
             save(root, state, "reverting")
     if state["phase"] == "reverting":
         _replay(home, state["next"], state["live"], _backward)
@@ -269,5 +305,5 @@ def boot(root=None):
     try:
         if advance(root, load(root), True):
             reset()
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except Exception as e:  # an error in boot.py would keep main.py from running
         problems.append("boot: %r" % e)

@@ -84,6 +84,7 @@ def adopt(u, state, slot):
             if line:
                 out.write(json.dumps(line).encode() + b"\n")
     state["live"] = to
+    state.get("sums", {}).pop(to, None)
     save(u.root, state)
 
 

@@ -1,6 +1,6 @@
 """What an application says to, and may ask about, the release that it is."""
 
-from .bootguard import advance, header, load, problems, reset, save, settle
+from .bootguard import advance, distrust, header, load, problems, reset, save, settle
 
 
 def confirm(root=None):
@@ -24,10 +24,13 @@ def rollback(root=None):
 
     Returns:
         bool: False when no trial is on: the files to go back to are gone.
+    Raises:
+        ValueError: the manifest to go back to is damaged; nothing was moved.
     """
     state = load(root)
     if state["phase"] != "trial":
         return False
+    distrust(root, state)
     save(root, state, "reverting")
     advance(root, state)
     reset()

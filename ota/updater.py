@@ -1,6 +1,6 @@
 """Updater: the order of the steps of an update, nothing else."""
 
-from .bootguard import advance, base, load, reset, save
+from .bootguard import advance, base, load, reset, save, sum_of, unsound
 from .storage import refused, suitable
 
 
@@ -99,11 +99,7 @@ class Updater:
         return self._device_id
 
     def check(self):
-        """Ask the server once; returns the Release on offer for this board, or None.
-
-        Raises:
-            OtaError: see `ota.errors`.
-        """
+        """Ask the server once; returns the Release on offer for this board, or None."""
         release = self._find(load(self.root))
         if release:
             release.close()
@@ -120,8 +116,8 @@ class Updater:
         if state["phase"] in ("ready", "committing"):
             try:
                 advance(self.root, state)
-            except OSError as e:
-                raise refused("flash", e)
+            except (OSError, ValueError) as e:
+                raise refused("install", e)
         self.ready = False
 
     def steps(self):
@@ -131,11 +127,14 @@ class Updater:
         whether a release waits for the reset.
         """
         state = load(self.root)
-        self.ready = state["phase"] in ("ready", "committing")
-        if not self.ready:
-            release = self._find(state)
-            if release:
-                yield from self._stage(release, state)
+        if state["phase"] in ("ready", "committing"):  # nobody called ota.boot() since
+            self.install()
+            self.ready = load(self.root)["phase"] == "trial"
+            return
+        self.ready = False
+        release = self._find(state)
+        if release:
+            yield from self._stage(release, state)
 
     def run(self, reset=True):
         """Check, stage and reset into the new release.
@@ -185,8 +184,11 @@ class Updater:
     def _stage(self, release, state):
         # Whatever of the file system fails between two yields comes out as ours.
         try:
+            if state["phase"] == "idle" and unsound(self.root, state, "live"):
+                state["live"] = ""  # what is on the board is found out anew
             yield from self._source.stage(release, state)
             state["trial"] = self._trial_boots
+            state["sums"] = {s: sum_of(self.root, s) for s in (state["live"], state["next"])}
             save(self.root, state, "ready")
         except OSError as e:
             raise refused("flash", e)

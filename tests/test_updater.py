@@ -502,3 +502,93 @@ tell(told=told, tree=ramflash.tree(), problem=status()["problem"])
     want = on_board(V2, **{"lib/old/gone.py": b"gone"})
     assert facts["tree"] == want, "what the lost manifest named is nobody's now, and stays"
     assert facts["problem"] is None
+
+
+DAMAGE = """
+def damage(slot):
+    path = ".ota/" + slot
+    data = ramflash.read(path)
+    with open(path, "wb") as f:
+        f.write(data[: data.find(b"\\n") + 1])
+"""
+
+
+@pytest.mark.parametrize("which", ["live", "next"])
+def test_a_manifest_damaged_before_the_install_drops_the_release_and_no_file(servers, which):
+    """A manifest that lost its lines would have files removed: nothing moves, and v3 comes later."""
+    facts = board(
+        DAMAGE
+        + """
+from ota.bootguard import load
+flash = power_up()
+install(ARGS[0])
+updater(ARGS[1]).run(reset=False)
+damage(load("/flash")[ARGS[3]])
+boot()
+live = {k: v for k, v in ramflash.tree().items() if "ota-" not in k}
+tell(live=live, phase=status()["phase"])
+install(ARGS[2])
+tell(tree=ramflash.tree())
+""",
+        *servers,
+        which,
+    )
+    assert facts["live"] == on_board(V1)
+    assert facts["phase"] == "idle"
+    assert on_board(V3).items() <= facts["tree"].items()
+
+
+def test_a_manifest_damaged_during_the_trial_keeps_the_new_release_and_says_so(servers):
+    """It cannot be undone any more, so it is not half undone."""
+    facts = board(
+        DAMAGE
+        + """
+from ota.bootguard import load
+flash = power_up()
+install(ARGS[0])
+updater(ARGS[1], trial_boots=1).run(reset=False)
+boot(2)
+damage(load("/flash")["next"])
+boot(2)
+live = {k: v for k, v in ramflash.tree().items() if "ota-" not in k}
+tell(live=live, problem=status()["problem"])
+""",
+        *servers,
+    )
+    assert facts["live"] == on_board(V2)
+    assert facts["problem"] == "boot: ValueError('the next manifest is damaged',)"
+
+
+def test_a_live_manifest_damaged_while_idle_is_found_out_anew(servers):
+    """The next update adopts what is on the board, and removes nothing by mistake."""
+    facts = board(
+        DAMAGE
+        + """
+from ota.bootguard import load
+flash = power_up(files={"mine.txt": b"mine"})
+install(ARGS[0])
+damage(load("/flash")["live"])
+install(ARGS[1])
+tell(tree=ramflash.tree(), phase=status()["phase"])
+""",
+        *servers,
+    )
+    assert facts["tree"] == on_board(V2, **{"mine.txt": b"mine", "lib/old/gone.py": b"gone"})
+    assert facts["phase"] == "idle"
+
+
+def test_a_board_that_never_calls_boot_still_gets_the_release(servers):
+    """The next run installs what the one before staged, instead of resetting for ever."""
+    facts = board(
+        """
+flash = power_up()
+install(ARGS[0])
+first = updater(ARGS[1]).run(reset=False)
+second = updater(ARGS[1]).run(reset=False)
+live = {k: v for k, v in ramflash.tree().items() if "ota-" not in k}
+tell(first=first, second=second, phase=status()["phase"], live=live)
+""",
+        *servers,
+    )
+    assert (facts["first"], facts["second"], facts["phase"]) == (True, True, "trial")
+    assert facts["live"] == on_board(V2)

@@ -101,8 +101,8 @@ class Storage:
 
 
 def refused(what, e):
-    """The error of ours for `e` (OSError), met while doing something with `what` (str)."""
-    kind = NoSpaceError if e.errno == 28 else StorageError
+    """The error of ours for `e` (OSError or ValueError), met at `what` (str)."""
+    kind = NoSpaceError if getattr(e, "errno", 0) == 28 else StorageError
     return kind("%s: %r" % (what, e))
 
 
