@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import socket
 import socketserver
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 from dataclasses import dataclass
 
@@ -24,21 +26,27 @@ WRONG = "Something went wrong: "
 
 def original(version):
     """The folder that holds the original's module; skips the test when it cannot be had."""
-    archive = ROOT / ".cache" / f"micropython_ota-{version}.tar.gz"
-    if not archive.exists():
-        unearth = pathlib.Path(sys.executable).parent / "unearth"
-        archive.parent.mkdir(exist_ok=True)
-        command = [unearth, f"micropython-ota=={version}", "--download", archive.parent]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if done.returncode or not archive.exists():
-            pytest.skip(f"NOT COMPARED with micropython-ota {version}: it cannot be fetched: {done.stderr[-200:]}")
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert digest == ARCHIVES[version], f"{archive} has the SHA-256 {digest}, not {ARCHIVES[version]}"
-    folder = archive.parent / f"original-{version}"
-    folder.mkdir(exist_ok=True)
-    with tarfile.open(archive) as tar:
-        code = tar.extractfile(f"micropython_ota-{version}/micropython_ota.py").read()
-    (folder / "micropython_ota.py").write_bytes(code)
+    # Several test processes may want it at once, so that each file appears whole.
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    archive = cache / f"micropython_ota-{version}.tar.gz"
+    with tempfile.TemporaryDirectory(dir=cache) as fresh:
+        if not archive.exists():
+            unearth = pathlib.Path(sys.executable).parent / "unearth"
+            command = [unearth, f"micropython-ota=={version}", "--download", fresh]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            if done.returncode or not (pathlib.Path(fresh) / archive.name).exists():
+                pytest.skip(f"NOT COMPARED with micropython-ota {version}, which cannot be had: {done.stderr[-200:]}")
+            os.replace(pathlib.Path(fresh) / archive.name, archive)
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+        assert digest == ARCHIVES[version], f"{archive} has the SHA-256 {digest}, not {ARCHIVES[version]}"
+        folder = cache / f"original-{version}"
+        folder.mkdir(exist_ok=True)
+        with tarfile.open(archive) as tar:
+            code = tar.extractfile(f"micropython_ota-{version}/micropython_ota.py").read()
+        part = pathlib.Path(fresh) / "part"
+        part.write_bytes(code)
+        os.replace(part, folder / "micropython_ota.py")
     return folder
 
 
