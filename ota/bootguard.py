@@ -153,13 +153,19 @@ def spare(state, *taken):
 
 def merge(old, new):
     """Walk two iterators of entries sorted by path: gives (path, old or None, new or None)."""
-    x, y = next(old, None), next(new, None)
+    x, y = _next(old), _next(new)
     while x or y:
         a = x if not y or x and x["p"] <= y["p"] else None
         b = y if not x or y and y["p"] <= x["p"] else None
         yield (a or b)["p"], a, b
-        x = next(old, None) if a else x
-        y = next(new, None) if b else y
+        x = _next(old) if a else x
+        y = _next(new) if b else y
+
+
+def _next(entries):
+    # MicroPython before 1.24 has no next() with a default.
+    for entry in entries:
+        return entry
 
 
 def same(x, y):
