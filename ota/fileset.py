@@ -5,9 +5,9 @@ from hashlib import sha256
 from .bootguard import NEW, base, lines, merge, save, spare
 from .errors import NotFoundError, TransportError, VerifyError
 from .manifest import PATH, check_path
-from .staging import abandon, adopt, fetch, hash_of, write_lines
+from .staging import abandon, adopt, check_free, fetch, hash_of, write_lines
 
-_MARKUP = ("html", "htm", "xhtml", "xml", "svg")
+_MARKUP = ("html", "htm", "xhtml", "xml", "svg", "tpl", "tmpl", "j2")
 
 
 def _no_page(path, chunk):
@@ -91,9 +91,24 @@ class FileSet:
         for path, x, y in merge(lines(u.root, state["live"]), iter(entries)):
             if x and y and x.get("h") == y["h"]:
                 u.storage.remove(path + NEW)
+        self._check(entries)
         slot = spare(state)
         write_lines(u, slot, [first] + entries)
         state["next"] = slot
+
+    def _check(self, entries):
+        # The last moment to refuse: from here on the install has to come to its end.
+        u = self._u
+        need = 4 * u.storage.block  # the record, and what littlefs writes for the copies
+        for entry in entries:
+            path = entry["p"]
+            old = u.storage.size(path)
+            source = path.endswith("py") and not path.endswith("__init__.py")
+            if not entry["s"] and (old or source):
+                raise VerifyError("%s is empty" % path)
+            if old and u.storage.size(path + NEW) is not None:  # is copied
+                need += -(-old // u.storage.block) * u.storage.block
+        check_free(u, need)
 
     def _fetch_all(self, version):
         u = self._u

@@ -4,8 +4,8 @@ Arguments, results, prints and requests are those of its version 2.1.0. What goe
 is printed and swallowed, as it always was; only half a pair of credentials raises.
 """
 
-from .bootguard import NEW, advance, base, exists, load
-from .errors import OtaError, VerifyError
+from .bootguard import advance, base, exists, load
+from .errors import OtaError
 
 _CA = "ota-ca.der"  # who signs the server's certificate
 
@@ -171,7 +171,6 @@ def _install(host, project, auth, timeout, names, layout):
 
     try:
         u.stage(release)
-        _check(u, names)
         u.install()
     except Exception as e:
         if not getattr(e, "status", 0):  # else told() has said so
@@ -182,18 +181,3 @@ def _install(host, project, auth, timeout, names, layout):
         u.transport.close()
     forget(u)
     return True
-
-
-def _check(u, names):
-    # The last moment to refuse: from here on the install has to come to its end.
-    from .staging import check_free
-
-    block = u.storage.block
-    need = 4 * block  # the record and what the copies make littlefs write
-    for name in set(names) | {"version"}:
-        new, old = u.storage.size(name + NEW), u.storage.size(name)
-        if new == 0 and (old or name.endswith("py") and not name.endswith("__init__.py")):
-            raise VerifyError("%s is empty" % name)
-        if new is not None and old:  # is copied
-            need += -(-old // block) * block
-    check_free(u, need)

@@ -56,10 +56,9 @@ class Stream:
         """
         try:
             n = self._inner.readinto(buffer) or 0
-        except OtaError:
-            raise
         except Exception as e:  # a plug-in may raise anything
-            self._fail("broke off at %d: %r" % (self.pos, e))
+            what = e if isinstance(e, TransportError) else repr(e)
+            self._fail("broke off at %d: %s" % (self.pos, what))
         self.pos += n
         if self._limit is not None and self.pos > self._limit:
             self._fail("is longer than the limit of %d bytes" % self._limit)

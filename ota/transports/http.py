@@ -104,6 +104,10 @@ class HttpTransport(Transport):
                     return self._answer(url, link, status, headers, start)
                 link.close()
                 url = self._redirect(url, headers.get("location", ""))
+            except TransportError as e:
+                if e.status:
+                    raise
+                raise TransportError("GET %s: %s" % (url, e))
             except (OSError, ValueError) as e:
                 raise TransportError("GET %s: %r" % (url, e))
         raise TransportError("GET %s: over %d redirects" % (self._url + name, _REDIRECTS))
@@ -123,7 +127,7 @@ class HttpTransport(Transport):
         if status in (200, 206):
             body = Body(self, link, headers)
             if status == 206:
-                self._ranged(url, body, headers.get("content-range", ""), start)
+                self._ranged(body, headers.get("content-range", ""), start)
             return body
         link.close()
         kind = NotFoundError if status in (404, 410) else TransportError
@@ -131,11 +135,11 @@ class HttpTransport(Transport):
         error.status = status
         raise error
 
-    def _ranged(self, url, body, told, start):
+    def _ranged(self, body, told, start):
         # bytes START-END/SIZE
         first, _, size = told.replace("bytes ", "").partition("/")
         body.start = number(first.partition("-")[0])
         if body.start != start or not size.isdigit():
             body.close()
-            raise TransportError("GET %s: asked for %d-, got range %r" % (url, start, told))
+            raise TransportError("asked for %d-, got range %r" % (start, told))
         body.size = int(size)
