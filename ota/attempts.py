@@ -40,9 +40,9 @@ def fail(u, version):
     if news:
         state["tries"] = [version, count + 1, 0]
     if state["phase"] in ("staging", "ready"):
-        from .staging import abandon
+        from .staging import drop
 
-        abandon(u, state)
+        drop(u, state)
     elif news and state["phase"] == "idle":
         save(u.root, state)
 

@@ -190,6 +190,13 @@ def _copy(src, dst):
             g.write(buffer[:n])
 
 
+def _keep(root, path, x, y, vital):
+    # What must never be absent is copied, and all of it before the first file moves: only
+    # this needs room on the flash.
+    if vital and x and y and exists(root + path) and exists(root + path + NEW):
+        _copy(root + path, root + path + OLD)
+
+
 def _forward(root, path, x, y, vital):
     live = root + path
     if not y:
@@ -197,8 +204,8 @@ def _forward(root, path, x, y, vital):
         if path != "boot.py" and exists(live):
             os.rename(live, live + OLD)
     elif exists(live + NEW):
-        if x and exists(live):
-            (_copy if vital else os.rename)(live, live + OLD)
+        if x and not vital and exists(live):
+            os.rename(live, live + OLD)
         os.rename(live + NEW, live)
 
 
@@ -249,8 +256,7 @@ def distrust(root, state):
                 raise ValueError("the %s manifest is damaged" % key)
             state[key] = ""
             state["sums"] = {}
-            save(root, state, "cleaning")
-            return
+            return abandon(root, state)
 
 
 def advance(root, state, booting=False):
@@ -260,7 +266,14 @@ def advance(root, state, booting=False):
     if state["phase"] in ("ready", "committing", "reverting"):
         distrust(root, state)
     if state["phase"] == "ready":
-        save(root, state, "committing")
+        try:
+            _replay(home, state["live"], state["next"], _keep)
+            save(root, state, "committing")
+        except OSError as e:
+            if e.errno != 28:  # ENOSPC: the application took what was free
+                raise
+            problems.append("no room to install seq %s" % state["seq"])
+            abandon(root, state)
     if state["phase"] == "committing":
         _replay(home, state["live"], state["next"], _forward)
         state["live"], state["next"] = state["next"], state["live"]
@@ -290,6 +303,12 @@ def settle(root, state):
     """Let the live release stay: raise the floor; what was kept to go back to may go."""
     if isinstance(state["seq"], int):  # the legacy layout has a version there
         state["floor"] = max(state["floor"], state["seq"])
+    save(root, state, "cleaning")
+
+
+def abandon(root, state):
+    """Give up a release of which no file has moved; what is staged may go."""
+    state["etag"] = ""  # so that the next check sees it again
     save(root, state, "cleaning")
 
 

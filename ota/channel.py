@@ -70,9 +70,9 @@ class Channel:
     def _begin(self, release, state):
         u = self._u
         if state["phase"] == "staging":
-            from .staging import abandon
+            from .staging import drop
 
-            abandon(u, state)
+            drop(u, state)
         state["next"] = ""
         if not release.reader:
             seq = release.seq

@@ -5,7 +5,7 @@ from hashlib import sha256
 from .bootguard import NEW, base, lines, merge, save, spare
 from .errors import NotFoundError, TransportError, VerifyError
 from .manifest import PATH, check_path
-from .staging import abandon, adopt, check_free, fetch, hash_of, write_lines
+from .staging import adopt, check_free, drop, fetch, hash_of, write_lines
 
 _MARKUP = ("html", "htm", "xhtml", "xml", "svg", "tpl", "tmpl", "j2")
 
@@ -75,7 +75,7 @@ class FileSet:
         """
         u = self._u
         if state["phase"] == "staging":
-            abandon(u, state)  # no hash says whether it still fits
+            drop(u, state)  # no hash says whether it still fits
         state["next"] = ""
         slot = spare(state)
         paths = sorted(set(self._files) | {"version"})

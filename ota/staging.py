@@ -8,15 +8,14 @@ import json
 from binascii import hexlify
 from hashlib import sha256
 
-from .bootguard import NEW, advance, critical, header, lines, merge, same, save, spare
+from .bootguard import NEW, abandon, advance, critical, header, lines, merge, same, save, spare
 from .errors import HashError, NoSpaceError, NotFoundError, StorageError, TransportError
 from .plan import FETCH, PATCH, kept, plan
 
 
-def abandon(u, state):
+def drop(u, state):
     """Delete what is staged of a release that is not wanted any more."""
-    state["etag"] = ""
-    save(u.root, state, "cleaning")
+    abandon(u.root, state)
     advance(u.root, state)
     state["next"] = ""
 

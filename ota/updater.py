@@ -175,9 +175,9 @@ class Updater:
                 return release
             release.close()
             if state["phase"] == "staging":
-                from .staging import abandon
+                from .staging import drop
 
-                abandon(self, state)
+                drop(self, state)
         except OSError as e:
             raise refused("flash", e)
 

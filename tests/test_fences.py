@@ -15,7 +15,7 @@ MICROPYTHON_MODULES = set(
     "asyncio binascii hashlib io json machine os random select socket ssl sys time".split()
 )
 # docs/decisions/0004-bootguard-is-longer-than-200-lines.md
-LONG = {"ota/bootguard.py": 320}
+LONG = {"ota/bootguard.py": 340}
 
 
 def name(path):

@@ -592,3 +592,41 @@ tell(first=first, second=second, phase=status()["phase"], live=live)
     )
     assert (facts["first"], facts["second"], facts["phase"]) == (True, True, "trial")
     assert facts["live"] == on_board(V2)
+
+
+def test_a_flash_that_the_application_filled_before_the_install_moves_no_file(tmp_path):
+    """The copies of boot-critical files do not fit any more: the release is dropped, not half made."""
+    one = {"lib/a.py": b"a 1", "main.py": b"main 1" * 2000}
+    two = {"lib/a.py": b"a 2", "main.py": b"main 2" * 2000}
+    release(tmp_path / "one", one)
+    release(tmp_path / "two", two, seq=2)
+    facts = board(
+        """
+flash = power_up()
+install(ARGS[0])
+updater(ARGS[1]).run(reset=False)
+n = 0
+try:
+    while True:
+        ramflash.write("hog%d" % n, bytes(4000))
+        n += 1
+except OSError:
+    pass
+boot()
+live = {k: v for k, v in ramflash.tree().items() if "ota-" not in k and "hog" not in k}
+tell(live=live, problem=status()["problem"], phase=status()["phase"])
+for name in os.listdir():
+    if "hog" in name:
+        os.remove(name)
+boot()
+install(ARGS[1])
+tell(later=ramflash.tree())
+""",
+        tmp_path / "one",
+        tmp_path / "two",
+        heap="4M",
+    )
+    assert facts["live"] == on_board(one)
+    assert facts["phase"] == "idle"
+    assert facts["problem"] == "no room to install seq 2"
+    assert facts["later"] == on_board(two)
