@@ -24,6 +24,7 @@ from .tree import Tree
 
 # Where `mip` puts it as well; a board finds it there and beside main.py alike.
 HOME = "lib/"
+_PATIENCE = 120  # seconds that a board may be silent
 BOOT = b"import ota\n\nota.boot()\n"
 
 _ASK = """
@@ -144,7 +145,11 @@ class Board:
     def run(self, code):
         """Run `code`; gives what it printed."""
         with self._errors("the board failed"):
-            return self._serial.exec(code).decode()
+            # A small board may hash for a minute before it says anything.
+            out, error = self._serial.exec_raw(code, timeout=_PATIENCE)
+            if error:
+                raise TransportExecError(out, error.decode())
+            return out.decode()
 
     def ask(self, expression):
         """The value of an expression on the board."""
