@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from .bootguard import NEW, base, lines, merge, save, spare
-from .errors import NotFoundError, TransportError, VerifyError
+from .errors import TransportError, VerifyError
 from .manifest import PATH, check_path
 from .staging import adopt, check_free, drop, fetch, hash_of, write_lines
 

@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import hashlib
-import json
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,6 +1,5 @@
 """HTTP and HTTPS on the real MicroPython, against nginx and against servers that misbehave."""
 
-import json
 import time
 
 import pytest
