@@ -55,7 +55,9 @@ def test_an_update_ends_in_exactly_the_new_release(servers, kind):
 flash = power_up(ARGS[0], files={"mine.txt": b"mine"})
 install(ARGS[1])
 one = ramflash.tree()
-ready = updater(ARGS[2]).run(reset=False)
+u = updater(ARGS[2])
+ready = u.run(reset=False)
+tell(storage=type(u.storage).__name__)
 before = status()
 boot()
 trial = status()
@@ -71,11 +73,28 @@ tell(confirmed=confirmed, after=status(), folders=sorted(os.listdir("lib")))
     assert facts["one"] == on_board(V1, **mine)
     assert facts["two"] == on_board(V2, **mine)
     assert facts["ready"] is True
+    assert facts["storage"] == {"lfs2": "LittlefsStorage", "fat": "FlashStorage"}[kind]
     assert (facts["before"]["phase"], facts["before"]["version"]) == ("ready", "v1.0.1")
     assert (facts["trial"]["phase"], facts["trial"]["version"]) == ("trial", "v1.0.2")
     assert facts["confirmed"] == [True, False]
     assert (facts["after"]["phase"], facts["after"]["floor"]) == ("idle", 2)
     assert facts["folders"] == ["a.py", "new"], "the emptied folder is gone"
+
+
+@pytest.mark.parametrize("kind", ["lfs2", "fat"])
+def test_the_default_storage_is_the_one_for_the_file_system_even_on_a_fresh_board(kind):
+    facts = board(
+        """
+from ota.storage import suitable
+power_up(ARGS[0])
+empty = type(suitable("/flash/")).__name__
+ramflash.write("boot.py", b"")
+tell(empty=empty, found=type(suitable("/flash/")).__name__)
+""",
+        kind,
+    )
+    assert facts["empty"] == "LittlefsStorage"
+    assert facts["found"] == {"lfs2": "LittlefsStorage", "fat": "FlashStorage"}[kind]
 
 
 def test_a_check_that_finds_nothing_new_writes_nothing(servers):

@@ -108,13 +108,16 @@ def refused(what, e):
 
 def suitable(root):
     """The storage for the file system that the folder `root` is on."""
-    try:
-        os.stat(root + ".OTA")
-    except OSError:
-        from .littlefs import LittlefsStorage
+    for name in os.listdir(root or "."):
+        if name != name.upper():
+            try:
+                os.stat(root + name.upper())
+            except OSError:
+                break
+            # Names fold case: FAT.
+            from .flash import FlashStorage
 
-        return LittlefsStorage(root)
-    # Names fold case: FAT.
-    from .flash import FlashStorage
+            return FlashStorage(root)
+    from .littlefs import LittlefsStorage
 
-    return FlashStorage(root)
+    return LittlefsStorage(root)

@@ -23,9 +23,9 @@ def updater(server, **options):
     from ota.updater import Updater
 
     if "storage" not in options:
-        from ota.storage.littlefs import LittlefsStorage
+        from ota.storage import suitable
 
-        options["storage"] = LittlefsStorage("/flash/")
+        options["storage"] = suitable("/flash/")
     del EVENTS[:]
     return Updater(SdTransport(server), on_event=lambda *event: EVENTS.append(event), **options)
 
