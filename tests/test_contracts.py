@@ -2,11 +2,21 @@
 
 import functools
 import http.server
+import ssl
 import threading
 
 import pytest
+import trustme
 
-from ota import FlashStorage, HttpTransport, LittlefsStorage, NoneVerifier, SdTransport, Sha256Verifier
+from ota import (
+    FlashStorage,
+    HttpsTransport,
+    HttpTransport,
+    LittlefsStorage,
+    NoneVerifier,
+    SdTransport,
+    Sha256Verifier,
+)
 from ota.errors import OtaError, TransportError
 from ota.transports import Transport
 from ota_host.testing import (
@@ -43,6 +53,8 @@ class TestSdTransport(TransportContract):
 class TestHttpTransport(TransportContract):
     """Against a server that knows neither Range nor ETag: the least that there is."""
 
+    tls = None
+
     @pytest.fixture(autouse=True)
     def server(self, tmp_path):
         class Handler(http.server.SimpleHTTPRequestHandler):
@@ -53,6 +65,8 @@ class TestHttpTransport(TransportContract):
 
         handler = functools.partial(Handler, directory=str(tmp_path))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            if self.tls:
+                server.socket = self.tls.wrap_socket(server.socket, server_side=True)
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.path, self.port = tmp_path, server.server_port
             yield
@@ -61,6 +75,19 @@ class TestHttpTransport(TransportContract):
     def transport(self, objects):
         write_objects(self.path, objects)
         return HttpTransport("http://127.0.0.1:%d" % self.port)
+
+
+class TestHttpsTransport(TestHttpTransport):
+    """The same over verified TLS."""
+
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+
+    def transport(self, objects):
+        write_objects(self.path, objects)
+        ca = ssl.PEM_cert_to_DER_cert(self.authority.cert_pem.bytes().decode())
+        return HttpsTransport("https://localhost:%d" % self.port, ca=ca)
 
 
 class TestLittlefsStorage(StorageContract):
