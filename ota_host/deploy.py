@@ -69,8 +69,8 @@ if s["phase"] == "staging":
 """
 # Then the board is told what it has now.
 _STATE = """
-if (s["live"], s["seq"], s["floor"]) != ("a", {seq}, {seq}):
-    s.update({{"live": "a", "next": "", "seq": {seq}, "floor": {seq}, "refused": 0, "boots": 0, "etag": ""}})
+if (s["live"], s["seq"], s["floor"], s.get("sums", {{}})) != ("a", {seq}, {seq}, {{}}):
+    s.update({{"live": "a", "next": "", "seq": {seq}, "floor": {seq}, "refused": 0, "boots": 0, "etag": "", "sums": {{}}}})
     g.save("", s, "idle")
 """
 

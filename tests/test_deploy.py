@@ -69,6 +69,21 @@ def test_deploying_the_next_release_copies_what_changed(project, board):
     assert json.loads(board.tree()[".ota/state"])["floor"] == 2
 
 
+def test_deploying_after_updates_over_the_air_leaves_nothing_of_their_state(project, board):
+    """The new manifest stands in a slot whose sum the state still has from an install."""
+    ota("deploy", board.port, "--no-reset")
+    board.exec(
+        "import ota.bootguard as g\ns = g.load('')\n"
+        "s.update({'live': 'b', 'next': 'a', 'sums': {'a': 1, 'b': 2}, 'refused': 9, 'etag': 'x'})\n"
+        "g.save('', s)"
+    )
+    (project / "main.py").write_text("print('app 2')\n")
+    ota("publish", "--version", "v1.0.1")
+    ota("deploy", board.port, "--no-reset")
+    state = json.loads(board.tree()[".ota/state"])
+    assert (state["live"], state["next"], state["sums"], state["refused"], state["etag"]) == ("a", "", {}, 0, "")
+
+
 def test_the_library_as_source_is_byte_for_byte_the_packages(project, board):
     """And the compiled one, which would hide it, goes."""
     ota("deploy", board.port, "--no-reset")
