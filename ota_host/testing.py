@@ -9,6 +9,7 @@ and pytest runs the contract against it:
 """
 
 import io
+import time
 from hashlib import sha256
 
 import pytest
@@ -33,6 +34,7 @@ class MemoryTransport(Transport):
     Args:
         drop_at (int): break the link after so many bytes of every object.
         short_by (int): end every object so many bytes early, as if it were whole.
+        slow (float): seconds that each byte takes.
         page (bytes): answer every request with this, as a captive portal does.
 
     `asked` lists the names that were asked for.
@@ -41,10 +43,11 @@ class MemoryTransport(Transport):
     retries = 0
     backoff_ms = 0
 
-    def __init__(self, objects, *, drop_at=None, short_by=0, page=None):
+    def __init__(self, objects, *, drop_at=None, short_by=0, slow=0, page=None):
         self.objects = objects
         self.drop_at = drop_at
         self.short_by = short_by
+        self.slow = slow
         self.page = page
         self.asked = []
 
@@ -64,6 +67,7 @@ class _Object:
         self._file = io.BytesIO(data[: len(data) - faults.short_by])
         self._file.seek(start)
         self._drop_at = faults.drop_at
+        self._slow = faults.slow
         self.size = len(data)
         self.etag = etag
 
@@ -73,6 +77,9 @@ class _Object:
             if left <= 0:
                 raise OSError(104, "link dropped")
             buffer = memoryview(buffer)[:left]
+        if self._slow:
+            time.sleep(self._slow)
+            buffer = memoryview(buffer)[:1]
         return self._file.readinto(buffer)
 
     def close(self):
@@ -142,6 +149,17 @@ class TransportContract:
         with pytest.raises(NotModified):
             it.open("stable.manifest", etag=etag)
         assert read_all(it.open("stable.manifest", etag='"another"'))
+
+    def test_the_rest_of_an_object_that_has_changed_is_refused(self, it):
+        """With the etag of the first bytes, nobody gets the rest of another object for them."""
+        stream = it.open("blobs/ab/abcd")
+        etag = stream.etag
+        stream.close()
+        if etag is not None:
+            stream = it.open("blobs/ab/abcd", 7, etag)
+            assert read_all(stream) == self.OBJECTS["blobs/ab/abcd"][7:]
+        with pytest.raises(TransportError, match="changed"):
+            it.open("blobs/ab/abcd", 7, '"another"')
 
     def test_an_object_over_the_limit_is_refused(self, it):
         with pytest.raises(TransportError, match="limit"):

@@ -127,20 +127,39 @@ def test_a_plug_in_that_raises_anything_gives_a_transport_error():
             raise KeyError("from a library")
 
         def close(self):
-            pass
+            raise OSError(9)
 
     class BadTransport(Transport):
-        retries = 0
+        retries = 5
+        asked = 0
 
         def _open(self, name, start=0, etag=None):
+            self.asked += 1
             if name == "open":
-                raise OSError(5)
+                return {}[name]
             return Bad()
 
-    with pytest.raises(TransportError, match="^open: "):
-        BadTransport().open("open")
+    bad = BadTransport()
+    with pytest.raises(TransportError, match="^open: KeyError"):
+        bad.open("open")
+    assert bad.asked == 1
     with pytest.raises(TransportError, match="x broke off at 0: KeyError"):
-        BadTransport().open("x").readinto(bytearray(1))
+        bad.open("x").readinto(bytearray(1))
+    bad.open("x").close()
+
+
+def test_a_hook_that_has_nothing_yet_does_not_end_the_body():
+    """A socket that does not block gives None: that is not the end of an object without a size."""
+
+    class Early(Transport):
+        def _open(self, name, start=0, etag=None):
+            return self
+
+        def readinto(self, buffer):
+            return None
+
+    with pytest.raises(TransportError, match="x broke off at 0: TypeError"):
+        Early().open("x").readinto(bytearray(1))
 
 
 @pytest.mark.parametrize(
@@ -178,8 +197,31 @@ def test_a_server_slower_than_the_floor_is_given_up(monkeypatch):
         def readinto(self, buffer):
             return 1
 
-    with pytest.raises(TransportError, match="slower than 50 bytes a second"):
+    with pytest.raises(TransportError, match="x comes at 0 bytes a second, the limit is 50"):
         read_all(Slow().open("x"))
+
+
+def test_the_pauses_of_the_application_do_not_make_a_server_slow(monkeypatch):
+    """Only what `readinto` takes counts: `steps()` may be driven as slowly as one likes."""
+    import ota.transports as base
+
+    now = [0]
+    monkeypatch.setattr(base, "ticks_ms", lambda: now[0])
+    stream = MemoryTransport({"x": bytes(100)}).open("x")
+    for _ in range(100):
+        now[0] += 60_000
+        assert stream.readinto(bytearray(1)) == 1
+    assert stream.readinto(bytearray(1)) == 0
+
+
+def test_a_slow_server_can_be_played():
+    """The fake's `slow` and the transport's own `floor` and `grace_s`."""
+    slow = MemoryTransport({"x": bytes(100)}, slow=0.02)
+    slow.floor, slow.grace_s = 1000, 0.1
+    with pytest.raises(TransportError, match="bytes a second, the limit is 1000"):
+        read_all(slow.open("x"))
+    slow.floor = 1
+    assert read_all(slow.open("x")) == bytes(100)
 
 
 def test_open_tries_again_after_an_error_that_may_pass_and_only_then():

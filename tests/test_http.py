@@ -1,11 +1,17 @@
 """HTTP and HTTPS on the real MicroPython, against nginx and against servers that misbehave."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
 import trustme
-from servers import Wire, nginx, requests
-from support import run_mp
+from servers import Wire, free_port, nginx, requests
+from support import ROOT, run_mp
 
 CLIENT = """
 import json, os
@@ -33,6 +39,21 @@ def outcome(t, *args, **options):
 
 def client(script, *args, **options):
     return run_mp(CLIENT + script, *args, **options).stdout.splitlines()
+
+
+def client_on_pc(script, *args, timeout=120):
+    """The same script on CPython."""
+    env = dict(os.environ, PYTHONPATH=str(ROOT), ARGS=json.dumps([str(a) for a in args]))
+    command = [sys.executable, "-c", CLIENT + script]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
+    assert not done.returncode, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(params=[client, client_on_pc], ids=["micropython", "cpython"])
+def runtime(request):
+    """Runs a script on one of the two: call it like `client`."""
+    return request.param
 
 
 BIG = bytes(range(256)) * 200
@@ -85,14 +106,14 @@ s = t.open("big")
 etag = s.etag
 s.close()
 print(get(t, "big", 51000) == bytes(range(256))[56:] * 1)
-print(len(get(t, "big", 51100, etag)), len(get(t, "big", 51100, '"other"')))
+print(len(get(t, "big", 51100, etag)), outcome(t, "big", 51100, '"other"'))
 print(outcome(t, "big", etag=etag))
 print(outcome(t, "big", 51200))
 """,
             port,
         )
     assert told[0] == "True"
-    assert told[1] == "100 100"
+    assert told[1].startswith("100 TransportError: big has changed: its etag is ")
     assert told[2].startswith("NotModified: ")
     assert "status 416" in told[3]
     statuses = [status for *_, status, _ in requests(www)]
@@ -150,10 +171,10 @@ print(outcome(HttpTransport(url), "f1"), outcome(HttpTransport(url, token="abc")
         ("", "over 5 redirects"),
     ],
 )
-def test_a_redirect_that_leads_nowhere_good_is_an_error(location, message):
+def test_a_redirect_that_leads_nowhere_good_is_an_error(location, message, runtime):
     answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
     with Wire(answer) as wire:
-        (told,) = client('print(outcome(HttpTransport(ARGS[0], retries=0), "loop"))', wire.url)
+        (told,) = runtime('print(outcome(HttpTransport(ARGS[0], retries=0), "loop"))', wire.url)
     assert message in told
 
 
@@ -163,11 +184,11 @@ CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6;x=y\r\n456789
 
 
 @pytest.mark.parametrize("whole", [LENGTH, CHUNKS], ids=["length", "chunked"])
-def test_a_response_cut_at_any_byte_is_an_error_and_never_a_short_body(whole):
+def test_a_response_cut_at_any_byte_is_an_error_and_never_a_short_body(whole, runtime):
     """The connection ends after each byte of status line, headers, chunk sizes and body in turn."""
     cuts = [whole[:i] for i in range(len(whole))]
     with Wire(*cuts, whole) as wire:
-        told = client(
+        told = runtime(
             """
 t = HttpTransport(ARGS[0], retries=0)
 for i in range(int(ARGS[1])):
@@ -189,6 +210,18 @@ BROKEN = {
     "over-limit": (HEAD + b"Content-Length: 2000\r\n\r\n", "is 2000 bytes, the limit is 1000"),
     "chunk-word": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "x is"),
     "chunk-huge": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n123456789\r\n", "chunk size"),
+    "chunk-negative": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n" + bytes(900), "broke off at 0"),
+    "chunk-of-gzip": (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n", "is not chunked"),
+    "gzip": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "content-encoding gzip is not"),
+    "not-modified-unasked": (b"HTTP/1.1 304 x\r\n\r\n", "TransportError: GET http"),
+    "range-of-no-size": (
+        b"HTTP/1.1 206 x\r\nContent-Range: bytes 3-4/*\r\nContent-Length: 2\r\n\r\n34",
+        "got range 'bytes 3-4/*'",
+    ),
+    "range-of-many": (
+        b"HTTP/1.1 206 x\r\nContent-Type: multipart/byteranges\r\nContent-Length: 2\r\n\r\n34",
+        "length '' is not a number",
+    ),
     "chunk-end": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n", "chunk is malformed"),
     "long-header": (HEAD + b"X: " + b"y" * 2000 + b"\r\n\r\n", "over 1024 bytes"),
     "many-headers": (HEAD + b"X: y\r\n" * 100 + b"\r\n", "over 64 headers"),
@@ -197,17 +230,18 @@ BROKEN = {
         "got range 'bytes 0-4/5'",
     ),
     "404": (b"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n", "NotFoundError: GET "),
+    "404-cut-short": (b"HTTP/1.1 404 x\r\nContent-Length: 99\r\n\r\nab", "NotFoundError: GET "),
     "410": (b"HTTP/1.1 410 x\r\nContent-Length: 0\r\n\r\n", "NotFoundError: GET "),
     "503": (b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n", "status 503"),
 }
 
 
 @pytest.mark.parametrize(("answer", "message"), BROKEN.values(), ids=BROKEN.keys())
-def test_an_answer_that_breaks_the_rules_is_an_error_that_names_it(answer, message):
+def test_an_answer_that_breaks_the_rules_is_an_error_that_names_it(answer, message, runtime):
     start = 3 if b"206" in answer else 0
     with Wire(answer) as wire:
         script = 'print(outcome(HttpTransport(ARGS[0], retries=0), "x", int(ARGS[1]), limit=1000))'
-        (told,) = client(script, wire.url, start)
+        (told,) = runtime(script, wire.url, start)
     assert "Error: " in told
     if message != "x is":
         assert message in told
@@ -217,6 +251,145 @@ def test_a_100_continue_and_odd_but_legal_headers_are_fine():
     answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200\r\ncontent-LENGTH:3\r\nX:\r\n\r\nabc"
     with Wire(answer.replace(b"200\r", b"200 \r")) as wire:
         assert client('print(get(HttpTransport(ARGS[0]), "x"))', wire.url) == ["b'abc'"]
+
+
+def test_headers_of_no_use_take_no_ram_and_may_be_in_any_code(runtime):
+    """A server may send 64 KB of headers: more than many a board can hold."""
+    odd = b"X-\xe9\xff: \xe9\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"y" * 990) for i in range(60))
+    with Wire(HEAD + odd + b"Content-Length: 3\r\n\r\nabc") as wire:
+        script = """
+import gc
+t = HttpTransport(ARGS[0])
+gc.collect()
+before = gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
+s = t.open("x")
+gc.collect()
+print((gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0) - before < 4000, s.size, s.etag)
+"""
+        assert runtime(script, wire.url) == ['True 3 "1"']
+
+
+def test_half_a_pair_of_credentials_is_sent_as_it_is():
+    with Wire(LENGTH) as wire:
+        client('print(outcome(HttpTransport(ARGS[0], user="me"), "x"))', wire.url)
+        assert "Authorization: Basic bWU6\r\n" in wire.heard[0]  # me:
+
+
+def test_credentials_never_go_over_the_connection_of_another_server():
+    """Two streams at once, one of them redirected: each connection keeps to its server."""
+    with Wire(LENGTH, keep=True) as other:
+        away = b"HTTP/1.1 302 x\r\nLocation: %s/y\r\nContent-Length: 0\r\n\r\n" % other.url.encode()
+        with Wire(away, LENGTH, keep=True) as wire:
+            told = client(
+                """
+t = HttpTransport(ARGS[0], token="secret", retries=0)
+redirected = t.open("a")
+print(outcome(t, "b"))
+while redirected.readinto(buffer):
+    pass
+print(outcome(t, "c"))
+""",
+                wire.url,
+            )
+            assert told == ["10 bytes", "10 bytes"]
+            assert [r.split()[1] for r in wire.heard] == ["/a", "/b", "/c"]
+            assert all("Bearer secret" in r for r in wire.heard)
+        assert len(other.heard) == 1 and "secret" not in other.heard[0]
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [("//{netloc}/y?a=1#part", "/y?a=1"), ("z", "/a/z"), ("/z", "/z"), ("/a b\rX: y", "/a%20b%0DX:%20y")],
+    ids=["other-host", "beside", "root", "odd"],
+)
+def test_a_redirect_is_followed_by_the_rules_of_urls(location, path, runtime):
+    with Wire(LENGTH) as other:
+        location = location.replace("{netloc}", other.url[7:])
+        answer = f"HTTP/1.1 307 x\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+        with Wire(answer, LENGTH) as wire:
+            told = runtime('print(outcome(HttpTransport(ARGS[0] + "/a"), "x"))', wire.url)
+            last = (wire.heard[1:] + other.heard)[0]
+    assert told == ["10 bytes"]
+    assert last.startswith(f"GET {path} HTTP/1.1\r\n")
+
+
+def test_redirects_and_missing_files_keep_the_connection(www):
+    """What nginx says with a 302 or a 404 is read, since that costs less than to connect again."""
+    server = "listen 127.0.0.1:{port}; location /old/ { rewrite ^/old/(.*) /$1 redirect; }"
+    with nginx(www, server) as port:
+        told = client(
+            """
+t = HttpTransport("http://127.0.0.1:%s/old" % ARGS[0], retries=0)
+print([len(get(t, "f%d" % i)) for i in range(6)], outcome(t, "missing")[:13], len(get(t, "f0")))
+""",
+            port,
+        )
+    assert told == [f"{[1000] * 6} NotFoundError 1000"]
+    assert len({connection for connection, *_ in requests(www)}) == 1
+
+
+def test_a_connection_is_closed_when_its_answer_is_no_good():
+    """Not when the garbage collector comes by: a board has few sockets."""
+    closed = threading.Event()
+
+    def bad(client):
+        client.sendall(HEAD + b"Content-Length: x\r\n\r\n")
+        if client.recv(1) == b"":
+            closed.set()
+
+    def good(client):
+        client.sendall(LENGTH if closed.wait(5) else b"")
+
+    with Wire(bad, good) as wire:
+        told = client(
+            """
+import gc
+gc.disable()
+t = HttpTransport(ARGS[0], retries=0)
+print(outcome(t, "x")[:14], outcome(t, "x"))
+""",
+            wire.url,
+        )
+    assert told == ["TransportError 10 bytes"]
+
+
+def test_the_next_address_of_a_name_is_tried_when_one_leads_nowhere(monkeypatch):
+    """`localhost` is ::1 first on many machines, and the server listens on 127.0.0.1 only."""
+    from ota import HttpTransport
+    from ota_host.testing import read_all
+
+    with Wire(LENGTH) as wire:
+        ports = [free_port(), wire.port]
+
+        def addresses(*args):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", p)) for p in ports]
+
+        monkeypatch.setattr(socket, "getaddrinfo", addresses)
+        assert read_all(HttpTransport("http://name", retries=0).open("x")) == b"0123456789"
+        ports.pop()
+        from ota.errors import TransportError
+
+        with pytest.raises(TransportError, match="GET http://name/x: ConnectionRefusedError"):
+            HttpTransport("http://name", retries=0).open("x")
+
+
+def test_an_ipv6_address_in_brackets_works(runtime):
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as e:
+        pytest.skip(f"this machine has no IPv6: {e}")
+    heard = []
+
+    def serve():
+        with server.accept()[0] as client:
+            heard.append(client.recv(4096).decode())
+            client.sendall(LENGTH)
+
+    threading.Thread(target=serve, daemon=True).start()
+    port = server.getsockname()[1]
+    with server:
+        assert runtime('print(outcome(HttpTransport(ARGS[0]), "x"))', f"http://[::1]:{port}") == ["10 bytes"]
+    assert f"\r\nHost: [::1]:{port}\r\n" in heard[0]
 
 
 def test_a_body_without_a_length_ends_with_the_connection():
@@ -247,6 +420,40 @@ def test_a_server_that_falls_silent_is_given_up_after_the_timeout(said):
         (told,) = client('print(outcome(HttpTransport(ARGS[0], timeout=1, retries=0), "x"))', wire.url)
         assert time.monotonic() - started < 8
     assert told.startswith("TransportError: ")
+
+
+DRIPS = {
+    "status": (b"HTTP/1.1 200 ", b"x"),
+    "header": (HEAD + b"X: ", b"y"),
+    "headers": (HEAD, b"X: y\r\n"),
+    "1xx": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    "trailer": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"T: x\r\n"),
+}
+
+
+@pytest.mark.parametrize("pause", [0.2, 0], ids=["slowly", "fast"])
+@pytest.mark.parametrize(("begin", "drip"), DRIPS.values(), ids=DRIPS.keys())
+def test_lines_that_never_end_are_given_up_soon(begin, drip, pause, runtime):
+    """A byte now and then, each within the timeout, or a flood: neither holds the board."""
+
+    def pour(client):
+        client.sendall(begin)
+        while True:
+            client.sendall(drip if pause else drip * 300)
+            time.sleep(pause)
+
+    with Wire(pour) as wire:
+        script = """
+import time
+started = time.time()
+print(outcome(HttpTransport(ARGS[0], timeout=0.5, retries=0), "x"))
+print(time.time() - started < 4)
+"""
+        told = runtime(script, wire.url, timeout=20)
+    assert told[0].startswith("TransportError: ") and told[1] == "True"
+    if pause and len(drip) == 1:
+        assert told[0].endswith("a line takes over 1 s")
 
 
 def test_a_refused_connection_is_tried_again_with_pauses():
@@ -341,6 +548,35 @@ def test_https_refuses_another_authority_another_host_and_a_way_down(www, author
     with nginx(www, tls_server(www, authority.issue_cert("example.org"))) as port:
         told = https(www, port, authority)
     assert "TLS with localhost" in told and "clock says 20" in told
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\n"], ids=["missing", "empty", "pem"])
+def test_https_names_an_authority_that_it_cannot_read(tmp_path, content, authority, runtime):
+    if content:
+        content = authority.cert_pem.bytes()  # in PEM, where a board needs DER
+    if content is not None:
+        (tmp_path / "my.ca").write_bytes(content)
+    script = 'print(outcome(HttpsTransport("https://localhost:%s" % ARGS[0], ca=ARGS[1], retries=0), "x"))'
+    with Wire(LENGTH) as wire:
+        (told,) = runtime(script, wire.port, tmp_path / "my.ca")
+    assert f"{tmp_path}/my.ca is no certificate in DER: " in told
+
+
+def test_https_on_a_firmware_that_cannot_verify_says_so_and_sends_nothing():
+    """ESP8266: `ssl` comes with an SSLContext, and without CERT_REQUIRED."""
+    script = """
+import sys
+class Ssl:
+    PROTOCOL_TLS_CLIENT = CERT_NONE = 0
+    def SSLContext(self, protocol):
+        return self
+sys.modules["ssl"] = Ssl()
+print(outcome(HttpsTransport("https://127.0.0.1:%s" % ARGS[0], ca=b"x", token="secret", retries=0), "x"))
+"""
+    with Wire(LENGTH) as wire:
+        (told,) = client(script, wire.port)
+        assert told.startswith("TransportError: ") and "the TLS of this firmware cannot verify" in told
+        assert wire.heard == []
 
 
 def test_https_without_an_authority_needs_the_word(www, authority):

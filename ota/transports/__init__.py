@@ -22,24 +22,26 @@ class Stream:
     `size` (bytes in all, None when unknown), `etag` (str or None), `pos` (bytes so far).
     """
 
-    floor = 50  # bytes a second, on average
-    grace_ms = 20000  # before the floor counts
-
-    def __init__(self, inner, name, start, limit):
+    def __init__(self, transport, inner, name, start, etag, limit):
         self._inner = inner
         self._name = name
         self._limit = limit
+        self._floor = transport.floor
+        self._grace_ms = transport.grace_s * 1000
+        self._took = 0  # ms of waiting; what the caller does in between is not the server's fault
         self.size = getattr(inner, "size", None)
         self.etag = getattr(inner, "etag", None)
         self.pos = getattr(inner, "start", start)
         self._first = self.pos
-        self._since = ticks_ms()
         try:
+            if start and etag and etag != self.etag:
+                self._fail("has changed: its etag is %s, not %s" % (self.etag, etag))
             if limit is not None and self.size is not None and self.size > limit:
                 self._fail("is %d bytes, the limit is %d" % (self.size, limit))
             # A server that cannot start in the middle sends what is there already once more.
+            scrap = memoryview(bytearray(min(256, max(0, start - self.pos))))
             while self.pos < start:
-                if not self.readinto(bytearray(min(256, start - self.pos))):
+                if not self.readinto(scrap[: start - self.pos]):
                     self._fail("ends at %d, before %d" % (self.pos, start))
         except OtaError:
             self.close()
@@ -54,23 +56,29 @@ class Stream:
         Raises:
             TransportError: cut short, over the limit, too slow, or the link failed.
         """
+        begun = ticks_ms()
         try:
-            n = self._inner.readinto(buffer) or 0
+            n = self._inner.readinto(buffer)
+            self.pos += n
         except Exception as e:  # a plug-in may raise anything
             what = e if isinstance(e, TransportError) else repr(e)
             self._fail("broke off at %d: %s" % (self.pos, what))
-        self.pos += n
+        self._took += ticks_diff(ticks_ms(), begun)
         if self._limit is not None and self.pos > self._limit:
             self._fail("is longer than the limit of %d bytes" % self._limit)
         if self.size is not None and (self.pos > self.size or not n and self.pos < self.size):
             self._fail("ended at %d of %d bytes" % (self.pos, self.size))
-        took = ticks_diff(ticks_ms(), self._since)
-        if n and took > self.grace_ms and (self.pos - self._first) * 1000 < took * self.floor:
-            self._fail("comes slower than %d bytes a second" % self.floor)
+        if n and self._took > self._grace_ms:
+            rate = (self.pos - self._first) * 1000 // self._took
+            if rate < self._floor:
+                self._fail("comes at %d bytes a second, the limit is %d" % (rate, self._floor))
         return n
 
     def close(self):
-        self._inner.close()
+        try:
+            self._inner.close()
+        except OSError:
+            pass  # of what was read nothing is lost
 
 
 class Transport:
@@ -84,6 +92,8 @@ class Transport:
 
     retries = 3  # further tries after an error that may pass
     backoff_ms = 500  # the longest first pause; it doubles with each try
+    floor = 50  # bytes a second, on average
+    grace_s = 20  # seconds of waiting before the floor counts
 
     def open(self, name, start=0, etag=None, limit=None):
         """Open an object of the server.
@@ -97,7 +107,8 @@ class Transport:
             Stream: the object from `start` on.
         Raises:
             NotModified: it still has the etag. NotFoundError: there is none.
-            TransportError: it cannot be had, after the last of the retries.
+            TransportError: it cannot be had, after the last of the retries; or the first
+                bytes that the caller has are of another.
         """
         if not name or name[0] == "/" or ".." in name.split("/") or min(name) < " ":
             raise TransportError("name %r is not relative and plain" % name)
@@ -108,16 +119,17 @@ class Transport:
                 break
             except (NotFoundError, NotModified):
                 raise
-            except TransportError as e:
-                if not left or 400 <= e.status < 500 and e.status != 429:
-                    raise
-            except (OSError, ValueError) as e:
-                if not left:
+            except Exception as e:  # a plug-in may raise anything
+                status = getattr(e, "status", 0)
+                passing = isinstance(e, (TransportError, OSError, ValueError))
+                if not left or not passing or 400 <= status < 500 and status != 429:
+                    if isinstance(e, OtaError):
+                        raise
                     raise TransportError("%s: %r" % (name, e))
             # Full jitter: boards that lost their server together do not come back together.
             time.sleep(pause * getrandbits(10) / 1024000)
             pause = min(2 * pause, 30000)
-        return Stream(inner, name, start, limit)
+        return Stream(self, inner, name, start, etag, limit)
 
     def _open(self, name, start=0, etag=None):
         raise TransportError("%s has no _open" % type(self).__name__)

@@ -34,10 +34,10 @@ class HttpTransport(Transport):
         if token:
             self._auth = "Authorization: Bearer %s\r\n" % token
         elif user or password:
-            pair = b2a_base64(("%s:%s" % (user, password)).encode()).decode().strip()
+            pair = "%s:%s" % (user or "", password or "")
+            pair = b2a_base64(pair.encode()).decode().strip()
             self._auth = "Authorization: Basic %s\r\n" % pair
         self._link = None
-        self._linked = None
 
     def _check_scheme(self, url):
         if not url.startswith(self._scheme + "://"):
@@ -48,6 +48,7 @@ class HttpTransport(Transport):
         return sock
 
     def keep(self, link):
+        self.close()
         self._link = link
 
     def close(self):
@@ -56,32 +57,35 @@ class HttpTransport(Transport):
             self._link.close()
             self._link = None
 
-    def _connect(self, host, port):
-        info = socket.getaddrinfo(host.strip("[]"), port, 0, socket.SOCK_STREAM)[0]
-        raw = socket.socket(info[0], info[1], info[2])
-        try:
-            raw.settimeout(self._timeout)
-            raw.connect(info[-1])
-            sock = self._wrap(raw, host.strip("[]"))
-        except Exception:
-            raw.close()
-            raise
-        return Link(sock, raw if hasattr(raw, "write") else sock, self._timeout)
+    def _connect(self, origin, host, port):
+        error = None
+        # A name may have addresses that lead nowhere from here.
+        for info in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+            raw = socket.socket(info[0], info[1], info[2])
+            try:
+                raw.settimeout(self._timeout)
+                raw.connect(info[-1])
+                sock = self._wrap(raw, host)
+                return Link(sock, raw if hasattr(raw, "write") else sock, self._timeout, origin)
+            except Exception as e:
+                raw.close()
+                if not isinstance(e, OSError):
+                    raise
+                error = e
+        raise error or OSError(113)
 
     def _exchange(self, url, extra):
         # One request; gives the link, the status and the headers.
-        origin, host, port, path = split(url)
+        origin, netloc, host, port, path = split(url)
         auth = self._auth if origin == self._origin else ""
-        netloc = origin[origin.find("//") + 2 :] if port not in (80, 443) else host
         request = "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n" % (path, netloc, auth, extra)
         link, self._link = self._link, None
-        if link and self._linked != origin:
+        if link and link.origin != origin:
             link.close()
             link = None
         while True:
             kept = link
-            link = link or self._connect(host, port)
-            self._linked = origin
+            link = link or self._connect(origin, host, port)
             try:
                 link.send(request.encode())
                 return (link,) + read_head(link.lines)
@@ -98,48 +102,54 @@ class HttpTransport(Transport):
         if etag:
             extra += "%s: %s\r\n" % ("If-Range" if start else "If-None-Match", etag)
         for _ in range(_REDIRECTS + 1):
+            body = None  # or the link, as long as there is none: what to close
             try:
-                link, status, headers = self._exchange(url, extra)
+                body, status, headers = self._exchange(url, extra)
+                if status == 304 and etag and not start:
+                    self.keep(body)
+                    raise NotModified(url)
+                body = Body(self, body, headers)
+                if status == 206:
+                    _ranged(body, headers.get("content-range", ""), start)
+                if status in (200, 206):
+                    return body
+                body.drop()
                 if status not in (301, 302, 303, 307, 308):
-                    return self._answer(url, link, status, headers, start)
-                link.close()
+                    raise _refused(url, status)
                 url = self._redirect(url, headers.get("location", ""))
-            except TransportError as e:
-                if e.status:
+            except NotModified:
+                raise
+            except Exception as e:
+                if body:
+                    body.close()
+                if getattr(e, "status", 0):
                     raise
-                raise TransportError("GET %s: %s" % (url, e))
-            except (OSError, ValueError) as e:
-                raise TransportError("GET %s: %r" % (url, e))
+                what = e if isinstance(e, TransportError) else repr(e)
+                raise TransportError("GET %s: %s" % (url, what))
         raise TransportError("GET %s: over %d redirects" % (self._url + name, _REDIRECTS))
 
     def _redirect(self, url, location):
-        if location.startswith("/"):
+        if location.startswith("//"):
+            location = url[: url.find("/")] + location
+        elif location.startswith("/"):
             location = url[: url.find("/", 8)] + location
         elif "://" not in location:
             location = url[: url.rfind("/") + 1] + location
         self._check_scheme(location)
-        return location
+        return location.partition("#")[0]
 
-    def _answer(self, url, link, status, headers, start):
-        if status == 304:
-            self.keep(link)
-            raise NotModified(url)
-        if status in (200, 206):
-            body = Body(self, link, headers)
-            if status == 206:
-                self._ranged(body, headers.get("content-range", ""), start)
-            return body
-        link.close()
-        kind = NotFoundError if status in (404, 410) else TransportError
-        error = kind("GET %s: status %d" % (url, status))
-        error.status = status
-        raise error
 
-    def _ranged(self, body, told, start):
-        # bytes START-END/SIZE
-        first, _, size = told.replace("bytes ", "").partition("/")
-        body.start = number(first.partition("-")[0])
-        if body.start != start or not size.isdigit():
-            body.close()
-            raise TransportError("asked for %d-, got range %r" % (start, told))
-        body.size = int(size)
+def _refused(url, status):
+    kind = NotFoundError if status in (404, 410) else TransportError
+    error = kind("GET %s: status %d" % (url, status))
+    error.status = status
+    return error
+
+
+def _ranged(body, told, start):
+    # bytes START-END/SIZE
+    first, _, size = told.replace("bytes ", "").partition("/")
+    body.start = number(first.partition("-")[0])
+    if body.start != start or not size.isdigit():
+        raise TransportError("asked for %d-, got range %r" % (start, told))
+    body.size = int(size)

@@ -1,5 +1,7 @@
 """HTTPS with a certificate authority that you choose."""
 
+import time
+
 from ..errors import TransportError
 from .http import HttpTransport
 
@@ -26,6 +28,16 @@ class HttpsTransport(HttpTransport):
         self._ca = ca if verify else None
 
     def _wrap(self, sock, host):
+        try:
+            return self._context().wrap_socket(sock, server_hostname=host)
+        except (AttributeError, ImportError):  # ESP8266
+            raise TransportError("%s: the TLS of this firmware cannot verify" % host)
+        except (ValueError, OSError) as e:
+            clock = "%d-%02d-%02d" % time.gmtime()[:3]
+            what = str(e).strip().replace("\n", " ")
+            raise TransportError("TLS with %s: %s; the board's clock says %s" % (host, what, clock))
+
+    def _context(self):
         import ssl
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -34,22 +46,14 @@ class HttpsTransport(HttpTransport):
                 context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         else:
-            ca = self._ca
-            if isinstance(ca, str):
-                with open(ca, "rb") as f:
-                    ca = f.read()
             context.verify_mode = ssl.CERT_REQUIRED
-            # A port whose TLS cannot verify (ESP8266) has no cadata: AttributeError, not silence.
-            context.load_verify_locations(cadata=ca)
-        try:
-            return context.wrap_socket(sock, server_hostname=host)
-        except (ValueError, OSError) as e:
-            raise TransportError(_why(host, e))
-
-
-def _why(host, e):
-    import time
-
-    clock = "%d-%02d-%02d" % time.gmtime()[:3]
-    what = str(e.args[-1] if e.args else e).strip().replace("\n", " ")
-    return "TLS with %s: %s; the board's clock says %s" % (host, what, clock)
+            ca, name = self._ca, "ca"
+            try:
+                if isinstance(ca, str):
+                    name = ca
+                    with open(ca, "rb") as f:
+                        ca = f.read()
+                context.load_verify_locations(cadata=ca)
+            except (ValueError, OSError) as e:
+                raise TransportError("%s is no certificate in DER: %r" % (name, e))
+        return context

@@ -1,17 +1,24 @@
 """What HTTP/1.1 looks like on the wire: URLs, a connection, the head and the body of a response."""
 
 import select
+from binascii import unhexlify
 
 from ..errors import TransportError
-from . import Lines
+from . import Lines, ticks_diff, ticks_ms
 
 _HEADERS = 64  # lines of headers
 _LINE = 1024  # bytes in one of them, or in a status line
+_DRAIN = 512  # bytes of an answer without use that cost less than a new connection
+# Nothing else is kept: what a server may send is more than a board can hold.
+_WANTED = (
+    "connection", "content-encoding", "content-length", "content-range", "etag", "location",
+    "transfer-encoding",
+)  # fmt: skip
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@"
 
 
-def quote(name):
-    return "".join(c if c in _PLAIN else "".join("%%%02X" % b for b in c.encode()) for c in name)
+def quote(name, plain=_PLAIN):
+    return "".join(c if c in plain else "".join("%%%02X" % b for b in c.encode()) for c in name)
 
 
 def split(url):
@@ -24,13 +31,18 @@ def split(url):
     if scheme not in ("http", "https") or not host or "@" in host or (port and not port.isdigit()):
         raise TransportError("url %r is not http(s)://host[:port]/path" % url)
     port = int(port or (443 if scheme == "https" else 80))
-    return "%s://%s:%d" % (scheme, host, port), host, port, slash + path or "/"
+    path = quote(slash + path or "/", _PLAIN + "%?")
+    return "%s://%s:%d" % (scheme, host, port), netloc, host.strip("[]"), port, path
 
 
 class Link:
-    # A connection. Reads wait no longer than the timeout, and give what there is.
+    # A connection. Reads wait no longer than the timeout, and give what there is. What the
+    # caller wants of the server must be there before twice the timeout from `since` on, so
+    # that nobody is held by lines that come a byte at a time, or that never end.
 
-    def __init__(self, sock, raw, timeout):
+    def __init__(self, sock, raw, timeout, origin):
+        self.origin = origin
+        self.since = 0
         self._raw = raw
         self._sock = sock
         self._file = sock.makefile("rb", 0) if hasattr(sock, "makefile") else sock
@@ -42,6 +54,7 @@ class Link:
         self.lines = Lines(self, 256)
 
     def send(self, data):
+        self.since = ticks_ms()
         self._raw.settimeout(self._timeout)
         if hasattr(self._sock, "sendall"):
             self._sock.sendall(data)
@@ -51,6 +64,8 @@ class Link:
             self._raw.setblocking(False)
 
     def readinto(self, buffer):
+        if ticks_diff(ticks_ms(), self.since) > self._timeout * 2000:
+            raise TransportError("a line takes over %d s" % (self._timeout * 2))
         while True:
             n = self._file.readinto(buffer)
             if n is not None:
@@ -69,15 +84,17 @@ class Body:
     def __init__(self, transport, link, headers):
         self._transport = transport
         self._link = link
-        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        self._left = None if self._chunked else number(headers.get("content-length"))
+        for name, known in (("transfer-encoding", "chunked"), ("content-encoding", "identity")):
+            value = headers.get(name, known)
+            if value.lower() != known:
+                raise TransportError("%s %s is not %s" % (name, value, known))
+        self._chunked = "transfer-encoding" in headers
+        self.size = None if self._chunked else number(headers.get("content-length"))
+        self._left = 0 if self._chunked else self.size
         self._keep = headers.get("connection", "").lower() != "close" and headers["1.1"]
-        self.size = self._left
         self.etag = headers.get("etag")
         self.start = 0
-        if self._chunked:
-            self._left = 0
-        elif self._left == 0:
+        if self.size == 0:
             self._end()
 
     def _end(self):
@@ -91,6 +108,7 @@ class Body:
     def readinto(self, buffer):
         if not self._link:
             return 0
+        self._link.since = ticks_ms()
         if self._chunked and not self._left:
             self._next_chunk()
             if not self._link:
@@ -120,12 +138,23 @@ class Body:
         size = self._line().split(b";")[0].strip()
         if not 0 < len(size) <= 8:
             raise TransportError("chunk size %r is not 1 to 8 hex digits" % size[:32])
-        self._left = int(size, 16)
+        # Stricter than int(), which takes a sign.
+        self._left = int.from_bytes(unhexlify(b"0" * (8 - len(size)) + size), "big")
         if not self._left:
             for _ in range(_HEADERS):
                 if not self._line().strip():
                     return self._end()
             raise TransportError("over %d trailers" % _HEADERS)
+
+    def drop(self):
+        # Nobody needs this answer. Of what is left some may be here, the rest is one read more.
+        try:
+            for _ in range(2):
+                if self._left and self._left <= _DRAIN:
+                    self.readinto(bytearray(_DRAIN))
+        except (OSError, TransportError):
+            pass  # its status counts all the same
+        self.close()
 
     def close(self):
         if self._link:
@@ -159,7 +188,12 @@ def read_head(lines):
             if not line.strip():
                 break
             name, _, value = line.partition(b":")
-            headers[str(name, "ascii").lower()] = str(value, "utf8").strip()
+            try:
+                name = str(name, "utf8").lower()
+            except ValueError:
+                continue
+            if name in _WANTED:
+                headers[name] = str(value, "utf8").strip()
         else:
             raise TransportError("over %d headers" % _HEADERS)
     return status, headers
