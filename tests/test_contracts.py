@@ -2,11 +2,17 @@
 
 import functools
 import http.server
+import os
+import re
 import ssl
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 import trustme
+from support import ROOT
 
 from ota import (
     FlashStorage,
@@ -17,8 +23,17 @@ from ota import (
     SdTransport,
     Sha256Verifier,
 )
-from ota.errors import OtaError, TransportError
+from ota.errors import (
+    NoSpaceError,
+    NotFoundError,
+    NotModified,
+    OtaError,
+    SignatureError,
+    StorageError,
+    TransportError,
+)
 from ota.transports import Transport
+from ota.verifiers import Verifier
 from ota_host.testing import (
     MemoryTransport,
     StorageContract,
@@ -67,7 +82,7 @@ class TestHttpTransport(TransportContract):
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             if self.tls:
                 server.socket = self.tls.wrap_socket(server.socket, server_side=True)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             self.path, self.port = tmp_path, server.server_port
             yield
             server.shutdown()
@@ -245,9 +260,236 @@ def test_open_tries_again_after_an_error_that_may_pass_and_only_then():
     shaky = Shaky({"x": b"1"})
     shaky.errors = [OSError(111), status(503)]
     assert read_all(shaky.open("x")) == b"1"
+    shaky.errors = [status(429)]
+    assert read_all(shaky.open("x")) == b"1"
     for error in (status(403), OtaError("odd")):
         shaky.asked.clear()
         shaky.errors = [error]
         with pytest.raises(OtaError):
             shaky.open("x")
         assert shaky.asked == ["x"]
+
+
+def test_the_pauses_double_and_are_drawn_at_random_below_their_limit(monkeypatch):
+    """So that boards that lost their server together do not come back together."""
+    import ota.transports as base
+
+    pauses = []
+    monkeypatch.setattr(base.time, "sleep", pauses.append)
+
+    class Down(Transport):
+        retries = 9
+        backoff_ms = 1000
+
+        def _open(self, name, start=0, etag=None):
+            raise OSError(111)
+
+    for drawn, share in ((1023, 0.999), (512, 0.5), (0, 0)):
+        pauses.clear()
+        monkeypatch.setattr(base, "getrandbits", lambda n, drawn=drawn: drawn)
+        with pytest.raises(TransportError, match="^x: "):
+            Down().open("x")
+        limits = [1, 2, 4, 8, 16, 30, 30, 30, 30]
+        assert pauses == pytest.approx([limit * share for limit in limits], rel=0.01)
+    monkeypatch.undo()
+    assert time.sleep is base.time.sleep
+
+
+def test_a_stream_that_is_refused_is_closed():
+    """By its size, its etag or its end: the connection under it is not left behind."""
+
+    class Counted(Transport):
+        size, etag, start, closed = 10, '"1"', 0, 0
+
+        def _open(self, name, start=0, etag=None):
+            return self
+
+        def readinto(self, buffer):
+            return 0
+
+        def close(self):
+            self.closed += 1
+
+    it = Counted()
+    for options in ({"limit": 9}, {"start": 3, "etag": '"2"'}, {"start": 3}):
+        with pytest.raises(TransportError):
+            it.open("x", **options)
+    assert it.closed == 3
+
+
+def test_more_bytes_than_were_told_are_an_error():
+    class More(Transport):
+        size = 10
+
+        def _open(self, name, start=0, etag=None):
+            return self
+
+        def readinto(self, buffer):
+            return 11
+
+    with pytest.raises(TransportError, match="x ended at 11 of 10 bytes"):
+        More().open("x").readinto(bytearray(20))
+
+
+def test_a_card_says_what_is_new_by_content_and_nothing_of_blobs(tmp_path):
+    """Times on a card are wrong while no clock is set; to hash a blob twice would only cost."""
+    path = tmp_path / "stable.manifest"
+    path.write_bytes(b"1")
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "ab").write_bytes(b"2")
+    card = SdTransport(tmp_path)
+    etag = card.open("stable.manifest").etag
+    path.write_bytes(b"1")
+    with pytest.raises(NotModified):
+        card.open("stable.manifest", etag=etag)
+    path.write_bytes(b"3")
+    assert read_all(card.open("stable.manifest", etag=etag)) == b"3"
+    assert card.open("blobs/ab").etag is None
+
+
+def test_a_card_that_cannot_be_read_is_not_a_file_that_is_not_there(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(TransportError, match="file/below: NotADirectoryError") as caught:
+        SdTransport(tmp_path).open("file/below")
+    assert not isinstance(caught.value, NotFoundError)
+
+
+class Refusing(LittlefsStorage):
+    """A file system that answers everything with one error."""
+
+    errno = 0
+
+    def _no(self, *args):
+        raise OSError(self.errno, "no")
+
+    _open = _replace = _remove = _size = _list = _mkdir = _free = _no
+
+
+CALLS = {
+    "open": ("lib/a", "rb"),
+    "replace": ("lib/a", "lib/b"),
+    "remove": ("lib/a",),
+    "size": ("lib/a",),
+    "list": ("lib",),
+    "mkdir": ("lib",),
+    "free": (),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("errno", "kind"), [(28, NoSpaceError), (5, StorageError), (30, StorageError)])
+def test_what_the_file_system_refuses_is_an_error_of_ours_that_names_the_path(call, errno, kind):
+    it = Refusing("root")
+    it.errno = errno
+    with pytest.raises(StorageError, match="lib" if CALLS[call] else "root") as caught:
+        getattr(it, call)(*CALLS[call])
+    assert type(caught.value) is kind
+
+
+def test_replace_on_fat_is_not_stopped_by_what_a_cut_left(tmp_path):
+    """FAT does not rename over a file: nothing may be in the way of the copy that is put aside."""
+
+    class Fat(FlashStorage):
+        pass
+
+    for name in ("a", "a.new", "a.ota-old"):
+        (tmp_path / name).write_text(name)
+    Fat(str(tmp_path)).replace("a.new", "a")
+    assert (tmp_path / "a").read_text() == "a.new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("error", [KeyError("key"), TypeError("a"), ValueError("b"), IndexError("c")], ids=repr)
+def test_signatures_of_any_shape_are_refused_and_not_a_crash(error):
+    class Fragile(Verifier):
+        def _authenticate(self, digest, signatures, header):
+            raise error
+
+    with pytest.raises(SignatureError, match="signatures of v1.0.0: "):
+        Fragile().authenticate(b"", [], {"version": "v1.0.0"})
+
+
+def test_only_none_verifier_goes_without_a_hash():
+    assert NoneVerifier().hasher() is None
+    assert Sha256Verifier().hasher() is not None
+
+
+BROKEN = '''
+from hashlib import md5
+from ota import SdTransport, LittlefsStorage, Sha256Verifier
+from ota_host.testing import *
+from ota_host.testing import _Object
+import pytest
+
+class Base(TransportContract):
+    def transport(self, objects):
+        return self.Broken(objects)
+
+class TestNeverNotModified(Base):
+    class Broken(MemoryTransport):
+        def _open(self, name, start=0, etag=None):
+            return super()._open(name, start)
+
+class TestIgnoresStart(Base):
+    class Broken(MemoryTransport):
+        def _open(self, name, start=0, etag=None):
+            return super()._open(name, 0, etag)
+
+class TestMissingIsEmpty(Base):
+    class Broken(MemoryTransport):
+        def _open(self, name, start=0, etag=None):
+            return _Object(self.objects.get(name, b""), start, None, self)
+
+class TestShort(Base):
+    class Broken(MemoryTransport):
+        def __init__(self, objects):
+            super().__init__(objects, short_by=1)
+
+class TestOverridesOpen(Base):
+    class Broken(MemoryTransport):
+        def open(self, name, start=0, etag=None, limit=None):
+            return self._open(name, start, etag)
+
+class Files(StorageContract):
+    def storage(self, folder):
+        return self.Broken(folder)
+
+class TestKeepsSource(Files):
+    class Broken(LittlefsStorage):
+        def _replace(self, src, dst):
+            import shutil
+            shutil.copy(self.root + src, self.root + dst)
+
+class TestFoldersHaveSizes(Files):
+    class Broken(LittlefsStorage):
+        def _size(self, path):
+            import os
+            return os.stat(self.root + path).st_size if os.path.exists(self.root + path) else None
+
+class TestFull(Files):
+    class Broken(LittlefsStorage):
+        def _free(self):
+            return 0
+
+class TestWeakHash(VerifierContract):
+    def verifier(self):
+        class Broken(Sha256Verifier):
+            def _hasher(self):
+                return md5()
+        return Broken()
+
+class TestTakesAll(VerifierContract):
+    def verifier(self):
+        return Sha256Verifier()
+    def forged(self):
+        return bytes(32), [{"sig": "x"}], {"version": "v1"}
+'''
+
+
+def test_the_kits_find_each_of_these_broken_plug_ins(tmp_path):
+    (tmp_path / "test_broken.py").write_text(BROKEN)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rf", "test_broken.py"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True).stdout
+    found = {line.split("::")[1] for line in told.splitlines() if line.startswith("FAILED")}
+    assert found == set(re.findall(r"^class (Test\w+)", BROKEN, re.M)), told[-2000:]
