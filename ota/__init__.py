@@ -1,6 +1,24 @@
 """Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
 
 _NAMES = "Updater updater Release updater boot bootguard confirm trial rollback trial status trial Transport transports HttpTransport transports.http HttpsTransport transports.https SdTransport transports.sd Storage storage LittlefsStorage storage.littlefs FlashStorage storage.flash Verifier verifiers NoneVerifier verifiers Sha256Verifier verifiers OtaError errors ota_update legacy check_for_ota_update legacy"
+problem = None  # what the last boot() could not do, for status()
+
+
+def boot(root=None):
+    """See `ota.bootguard.boot`, which is loaded only when there is something to do."""
+    global problem
+    idle = True
+    state = (root + "/" if root else "") + ".ota/state"
+    try:
+        with open(state, "rb") as f:
+            idle = b'"phase": "idle"' in f.read(999)
+        open(state + ".new").close()
+    except OSError as e:
+        if e.errno == 2 and idle:
+            return
+    from .bootguard import boot
+
+    problem = boot(root)
 
 
 def __getattr__(name):

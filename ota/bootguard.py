@@ -9,10 +9,12 @@ the disk says which rename comes next; so each replay may be cut and made again.
 
 import json
 import os
-from binascii import crc32
+from binascii import crc32, hexlify
+from hashlib import sha256
 
 NEW = ".ota-new"  # staged beside its target
 OLD = ".ota-old"  # what the target was before
+FORMAT = 2  # of the state record: keys are added, never changed, so that each reads the other's
 
 # A phase and the phases that may follow it. Nothing else decides what is legal.
 MOVES = {
@@ -49,10 +51,13 @@ def exists(path):
 
 def _record(path):
     # JSON whose last key is the CRC of all the text before it; None when there is no file.
-    if not exists(path):
+    try:
+        with open(path, "rb") as f:
+            raw = f.read(1024)
+    except OSError as e:
+        if e.errno != 2:
+            raise
         return None
-    with open(path, "rb") as f:
-        raw = f.read(1024)
     try:
         state = json.loads(raw)
         if int(state["crc"], 16) == crc32(raw[: raw.rfind(b',"crc":"')]):
@@ -67,13 +72,17 @@ def load(root=None):
     first = _record(base(root) + ".ota/state")
     second = _record(base(root) + ".ota/state.new")
     best = first if first and (not second or first["n"] > second["n"]) else second
-    if best and best["n"] >= 0:
-        return best
     # No slot is live: what is on the board is unknown, so nothing of it counts as unchanged.
-    state = {"format": 1, "n": 0, "phase": "idle", "live": "", "next": "", "etag": ""}
-    state.update({"boots": 0, "trial": 3, "seq": 0, "floor": 0, "refused": 0})
-    if best:
+    state = {"n": 0, "phase": "idle", "live": "", "next": "", "etag": ""}
+    state.update({"boots": 0, "trial": 3, "seq": 0, "floor": 0, "refused": 0, "fails": 0})
+    if best and best["n"] >= 0:
+        state.update(best)
+    elif best:
         state["damaged"] = 1
+        # Nothing older than what the board has seen.
+        seqs = [header(root, slot).get("seq") for slot in "abc"]
+        state["floor"] = max([0] + [seq for seq in seqs if isinstance(seq, int)])
+    state["format"] = FORMAT
     return state
 
 
@@ -237,12 +246,42 @@ def _drop(root, path):
             return
 
 
-def _replay(root, old, new, move):
-    # Boot-critical files last, so that the boot path is of one release until the end.
-    for vital in (False, True):
-        for path, x, y in merge(lines(root, old), lines(root, new)):
-            if not same(x, y) and critical(path, x, y) == vital:
+def _replay(root, old, new, move, stays=1):
+    # Boot-critical files last, so that the boot path is of one release until the end; of these
+    # the ones that go very last: `ota/bootguard.py` when `ota/bootguard.mpy` has come, or the
+    # other way round. `stays` tells which entry (1: old, 2: new) a path has afterwards.
+    for turn in range(3):
+        for item in merge(lines(root, old), lines(root, new)):
+            path, x, y = item
+            vital = critical(path, x, y)
+            if not same(x, y) and turn == (2 if vital and not item[stays] else vital):
                 move(root, path, x, y, vital)
+
+
+def _spoilt(root, state):
+    # The first path whose staged content is not what was verified: the application writes, too.
+    for path, x, y in merge(lines(root, state["live"]), lines(root, state["next"])):
+        if y and not same(x, y):
+            try:
+                got = hash_file(root + path + NEW)
+            except OSError as e:
+                if e.errno != 2:
+                    raise
+                return path
+            if got != y["h"] and not state.get("bare"):
+                return path
+
+
+def hash_file(path):
+    """The SHA-256 (hex) of the file at `path`."""
+    hasher = sha256()
+    buffer = memoryview(bytearray(512))
+    with open(path, "rb") as f:
+        while True:
+            n = f.readinto(buffer)
+            if not n:
+                return hexlify(hasher.digest()).decode()
+            hasher.update(buffer[:n])
 
 
 def distrust(root, state):
@@ -266,18 +305,11 @@ def advance(root, state, booting=False):
     if state["phase"] in ("ready", "committing", "reverting"):
         distrust(root, state)
     if state["phase"] == "ready":
-        try:
-            _replay(home, state["live"], state["next"], _keep)
-            save(root, state, "committing")
-        except OSError as e:
-            if e.errno != 28:  # ENOSPC: the application took what was free
-                raise
-            problems.append("no room to install seq %s" % state["seq"])
-            abandon(root, state)
+        _prepare(root, home, state)
     if state["phase"] == "committing":
-        _replay(home, state["live"], state["next"], _forward)
+        _replay(home, state["live"], state["next"], _forward, 2)
         state["live"], state["next"] = state["next"], state["live"]
-        state["boots"] = 0
+        state["boots"] = state["fails"] = 0
         moved = True
         settle(root, state) if not state["trial"] else save(root, state, "trial")
     elif state["phase"] == "trial" and booting:
@@ -291,12 +323,30 @@ def advance(root, state, booting=False):
         _replay(home, state["next"], state["live"], _backward)
         state["live"], state["next"] = state["next"], state["live"]
         state["refused"] = state["seq"]
+        state["fails"] = 0
         moved = True
         save(root, state, "idle")
     if state["phase"] == "cleaning":
         _replay(home, state["live"], state["next"], _clean)
         save(root, state, "idle")
     return moved
+
+
+def _prepare(root, home, state):
+    # All that can still fail, before the first file moves: then the release is dropped.
+    why = _spoilt(home, state)
+    if why:
+        why = "staged %s is damaged" % why
+    else:
+        try:
+            _replay(home, state["live"], state["next"], _keep)
+            return save(root, state, "committing")
+        except OSError as e:
+            if e.errno != 28:  # ENOSPC: the application took what was free
+                raise
+            why = "no room"
+    problems.append("seq %s not installed: %s" % (state["seq"], why))
+    abandon(root, state)
 
 
 def settle(root, state):
@@ -325,10 +375,11 @@ def boot(root=None):
     """Finish or undo an install and count a trial boot; call it on the first lines of boot.py.
 
     Resets the board when live files moved, so that no module of before runs on.
-    Never raises: what went wrong stands in `status()`, and the application starts.
+    Never raises: what went wrong is returned (str, else None) and stands in `status()`.
     """
     try:
         if advance(root, load(root), True):
             reset()
     except Exception as e:  # an error in boot.py would keep main.py from running
         problems.append("boot: %r" % e)
+    return problems[-1] if problems else None

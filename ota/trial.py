@@ -1,6 +1,18 @@
 """What an application says to, and may ask about, the release that it is."""
 
-from .bootguard import advance, distrust, header, load, problems, reset, save, settle
+import sys
+
+from .bootguard import (
+    advance,
+    distrust,
+    header,
+    load,
+    problems,
+    reset,
+    save,
+    settle,
+    unsound,
+)
 
 
 def confirm(root=None):
@@ -41,14 +53,19 @@ def status(root=None):
     """What runs and what is going on (dict).
 
     `phase`, `version` and `seq` of the live release (None and 0 when no manifest is
-    known), `floor` (highest confirmed seq), `refused`, `boots` used of `trial`, and
-    `problem`: None, or text about what the last boot could not do.
+    known), `floor` (highest confirmed seq), `refused`, `boots` used of `trial`, `fails`
+    (failed starts of a confirmed release, see `launch`), and `problem`: None, or text
+    about what the last boot could not do or what is damaged.
     """
     state = load(root)
     live = header(root, state["live"])
-    told = {key: state[key] for key in ("phase", "floor", "refused", "boots", "trial")}
+    told = {key: state[key] for key in ("phase", "floor", "refused", "boots", "trial", "fails")}
     told["version"] = live.get("version")
     told["seq"] = live.get("seq", 0)
-    damaged = ".ota/state is damaged" if state.get("damaged") else None
-    told["problem"] = problems[-1] if problems else damaged
+    problem = problems[-1] if problems else getattr(sys.modules["ota"], "problem", None)
+    if not problem and state.get("damaged"):
+        problem = ".ota/state is damaged"
+    elif not problem and unsound(root, state, "live"):
+        problem = "the live manifest is damaged"
+    told["problem"] = problem
     return told

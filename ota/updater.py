@@ -188,6 +188,7 @@ class Updater:
                 state["live"] = ""  # what is on the board is found out anew
             yield from self._source.stage(release, state)
             state["trial"] = self._trial_boots
+            state["bare"] = 0 if self.verifier.hasher() else 1
             state["sums"] = {s: sum_of(self.root, s) for s in (state["live"], state["next"])}
             save(self.root, state, "ready")
         except OSError as e:

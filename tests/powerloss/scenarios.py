@@ -1,0 +1,67 @@
+"""What boards go through in the proof: the phases of an update, each cut at every operation."""
+
+from support import ROOT, release
+
+from ota_host.proof import Scenario, digests
+
+OLD = {
+    "boot.py": "boot 1 " * 40,
+    "lib/a.py": "a 1 " * 500,
+    "lib/b.py": "b 1 " * 90,
+    "lib/gone.py": "gone " * 30,
+    "main.py": "main 1 " * 900,
+    "ota/old.mpy": "lib 1 " * 40,
+    "ota/x.py": "lib 1 " * 40,
+    "same.py": "same " * 10,
+}
+NEW = {
+    "boot.py": "boot 2 " * 41,
+    "by_hand.txt": "released",
+    "lib/a.py": "a 2 " * 510,
+    "lib/b.py": "b 2 " * 91,
+    "lib/sub/new.py": "new " * 300,
+    "main.py": "main 2 " * 910,
+    "ota/old.py": "lib 2 " * 40,
+    "ota/x.py": "lib 2 " * 41,
+    "same.py": "same " * 10,
+}
+# `by_hand.txt` is there before the first release that names it; a revert must bring it back.
+HAND = {"by_hand.txt": "made by hand", "user.cfg": "mine"}
+
+UPDATE = ("stage", "boot", "boot", "confirm")
+REVERT = ("stage", "boot", "boot", "boot", "boot")
+JOBS = {
+    "update": (UPDATE, "new"),
+    "revert": (REVERT, "old"),
+    "rollback": (("stage", "boot", "boot", "rollback"), "old"),
+    "resume": (("stop 2", "boot", "stop 14", "boot", *UPDATE), "new"),
+    "withdrawn": (("stop 14", "withdraw"), "old"),
+    "damaged while staging": (("stop 14", "damage", *UPDATE), "new"),
+    "damaged when ready": (("stage", "damage", "boot"), "old"),
+    "flash filled before the install": (("stage", "fill", "boot"), "old"),
+}
+
+
+def scenario(folder, job, *, old=OLD, new=NEW, hand=HAND, **flash):
+    """One of `JOBS` between two releases, which are published below `folder`."""
+    steps, ends = JOBS[job]
+    trees = []
+    for name, files, seq in (("one", old, 1), ("two", new, 2)):
+        data = {p: d.encode() for p, d in files.items()}
+        release(folder / name, data, seq=seq)
+        trees.append(digests({**{p: d.encode() for p, d in hand.items()}, **data}))
+    name = " ".join([job, *(f"{k} {v}" for k, v in flash.items())])
+    return Scenario(name, *trees, str(folder / "one"), str(folder / "two"), steps, ends, hand, **flash)
+
+
+def self_update(folder, job="update", **flash):
+    """The library itself is replaced: the boot runs whatever mix of it is on the flash."""
+    names = ("__init__", "bootguard", "errors", "trial")
+    old = {f"ota/{n}.py": (ROOT / "ota" / f"{n}.py").read_text() for n in names}
+    new = {path: text + "\n\nRELEASE = 2\n" for path, text in old.items()}
+    first = {"boot.py": "import ota\nota.boot()\n", "main.py": "import app\n", **old}
+    second = {"boot.py": "import ota\nota.boot() \n", "main.py": "import app2\n", **new}
+    found = scenario(folder, job, old=first, new=second, hand={}, own=True, **flash)
+    found.name = "self-update " + found.name
+    found.path = (str(ROOT),)
+    return found
