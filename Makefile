@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow bench-heap clean
+.PHONY: setup demo test test-slow powerloss bench-heap clean
 
 setup: $(READY)
 
@@ -26,9 +26,13 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-# The long proof: second power cuts, five shapes of a torn operation, two program sizes.
+# The slow tests.
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow
+
+# The long proof: a power cut at every flash operation, and again in the recovery; ends with a line of JSON.
+powerloss: $(READY)
+	@$(BIN)/python -u tests/powerloss
 
 # The smallest heap in which an update completes.
 bench-heap: $(READY)

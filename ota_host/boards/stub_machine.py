@@ -1,4 +1,5 @@
 # Runs inside the unix MicroPython, never in CPython: the modules that a board has and the unix port has not.
+import _thread
 import machine
 import os
 import sys
@@ -29,6 +30,8 @@ class Machine:
     def freq(self, *hz):
         return 133000000
 
+    Timer = None  # see below
+
     def WDT(self, id=0, timeout=5000):
         return Watchdog(self._power, timeout)
 
@@ -48,6 +51,36 @@ class Watchdog:
         if time.ticks_diff(now, self._told) >= self._pause:
             self._told = now
             self._tell("FEED\n")
+
+
+class Timer:
+    ONE_SHOT, PERIODIC = 0, 1
+
+    def __init__(self, id=-1, **options):
+        if id != -1:
+            raise ValueError("Timer doesn't exist")
+        self._generation = 0
+        if options:
+            self.init(**options)
+
+    def init(self, *, mode=PERIODIC, period=-1, callback=None):
+        self._generation += 1
+        _thread.start_new_thread(self._run, (self._generation, mode, period, callback))
+
+    def _run(self, generation, mode, period, callback):
+        while True:
+            time.sleep_ms(period)
+            if generation != self._generation:
+                return
+            callback(self)
+            if mode == self.ONE_SHOT:
+                return
+
+    def deinit(self):
+        self._generation += 1
+
+
+Machine.Timer = Timer
 
 
 class WLAN:
