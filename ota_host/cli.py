@@ -20,6 +20,7 @@ from .boards import BoardError
 from .boards.command import board
 from .deploy import deploy
 from .errors import ConfigError, HostError
+from .proof.command import prove
 from .tree import Tree
 
 app = typer.Typer(
@@ -196,6 +197,7 @@ def verify(
 
 app.command("board")(board)
 app.command("deploy")(deploy)
+app.command("prove")(prove)
 
 
 def _settings(path, **given):

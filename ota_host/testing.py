@@ -25,7 +25,9 @@ from ota.storage import Storage
 from ota.transports import Transport
 from ota.verifiers import Verifier
 
-__all__ = ["MemoryTransport", "StorageContract", "TransportContract", "VerifierContract"]
+from .proof.release import prove_release
+
+__all__ = ["MemoryTransport", "StorageContract", "TransportContract", "VerifierContract", "prove_release"]
 
 
 class MemoryTransport(Transport):

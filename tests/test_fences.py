@@ -77,6 +77,8 @@ PURE = {"ota.version", "ota.manifest", "ota.plan", "ota.errors"}
 MORE = {
     "ota_host/testing.py": {"ota.storage", "ota.transports", "ota.verifiers"},
     "ota_host/deploy.py": {"ota"},
+    # Runs on MicroPython.
+    "ota_host/proof/cuts.py": {"ota", "ota.storage", "ota.transports.sd", "ota.trial", "ota.updater"},
 }
 
 

@@ -1,0 +1,48 @@
+"""The command `ota prove`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, List, Optional
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from .. import config
+from .release import prove_release
+
+
+def prove(
+    dest: Annotated[Optional[Path], typer.Argument(help="Folder of the project; default: that of ota.toml.")] = None,
+    old: Annotated[str, typer.Option("--from", help="The version that the board has.")] = ...,
+    new: Annotated[str, typer.Option("--to", help="The version that it gets.")] = ...,
+    second: Annotated[bool, typer.Option("--second", help="Cut at every operation of each recovery, too; takes minutes.")] = False,
+    storage: Annotated[str, typer.Option(help="Storage plug-in, as module:Class.")] = "",
+    path: Annotated[Optional[List[Path]], typer.Option(help="Folder that has the plug-in's module; may be repeated.")] = None,
+    prog: Annotated[int, typer.Option(min=16, max=4096, help="Bytes that the flash programs at a time.")] = 256,
+    config_file: Annotated[Path, typer.Option("--config", help="The project's settings.")] = Path(config.NAME),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Cut the power at every flash operation of an update, on real MicroPython; exit code 1 when a board is left broken."""
+    folder = dest or config.read(config_file).tree
+    proofs = prove_release(folder, old, new, storage=storage, path=[p.absolute() for p in path or ()], second=second, prog=prog)
+    bad = sum(proof.bad_states for proof in proofs)
+    if as_json:
+        keys = ("name", "ops", "cuts", "second_cuts", "found", "bad")
+        said = [{key: getattr(proof, key) for key in keys} for proof in proofs]
+        sys.stdout.write(json.dumps({"ok": not bad, "proofs": said}) + "\n")
+    else:
+        for proof in proofs:
+            _tell(proof)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _tell(proof):
+    out = Console(soft_wrap=True, highlight=False)
+    states = proof.cuts + proof.second_cuts
+    verdict = f"{proof.found['old']} boot the old release, {proof.found['new']} the new one"
+    out.print(Text(f"{proof.name}: {proof.ops} flash operations, {states} states after a cut: {verdict}, {proof.bad_states} neither"))
+    for where, what in proof.bad:
+        out.print(Text(f"  cut at operation {where[0]}: {what}"))
