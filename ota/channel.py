@@ -28,7 +28,9 @@ class Channel:
         known = state["etag"].split(" ", 1)
         known = known[1] if len(known) == 2 and known[0] == self._name else None
         try:
-            stream = u.transport.open(self._name + ".manifest", 0, known, limit=u.storage.free())
+            # On a full flash it is the write that says so.
+            limit = max(u.storage.free(), u.storage.block)
+            stream = u.transport.open(self._name + ".manifest", 0, known, limit=limit)
         except NotModified:
             if state["phase"] != "staging":
                 u.tell("current", None)

@@ -1,0 +1,117 @@
+"""What is damaged or full on the flash: the live release runs on, and `ota.status()` says what it is."""
+
+import json
+
+import pytest
+from support import ROOT, release, run_mp
+
+OLD = {"boot.py": b"boot 1", "lib/a.py": b"a 1 " * 3000, "main.py": b"main 1 " * 900}
+NEW = {"boot.py": b"boot 2", "lib/a.py": b"a 2 " * 3000, "lib/b.py": b"b" * 9000, "main.py": b"main 2 " * 900}
+
+
+@pytest.fixture
+def servers(tmp_path):
+    release(tmp_path / "one", OLD, seq=1)
+    release(tmp_path / "two", NEW, version="v2.0.0", seq=2)
+    return tmp_path / "one", tmp_path / "two"
+
+
+def told(script, *args):
+    return json.loads(run_mp(script, *args, heap="8M").stdout.split("FACTS ")[-1])
+
+
+BEGIN = """
+from world import *
+flash = power_up()
+install(ARGS[0])
+def damage(path):
+    data = bytearray(ramflash.read(path))
+    data[len(data) // 2] ^= 1
+    ramflash.write(path, data)
+"""
+END = """
+boot()
+seen = status()
+files = ramflash.tree()
+later = updater(ARGS[1]).run(reset=False)
+boot(2)
+confirm()
+tell(seen=seen, live=files["main.py"][:6], later=status(), clean=sorted(ramflash.tree()))
+"""
+
+
+@pytest.mark.parametrize(
+    "what, script, problem",
+    [
+        ("state", "damage('.ota/state')", ".ota/state is damaged"),
+        ("live manifest", "from ota.bootguard import load\ndamage('.ota/' + load()['live'])", "the live manifest is damaged"),
+        ("staged file", "updater(ARGS[1]).run(reset=False)\ndamage('lib/b.py.ota-new')", "seq 2 not installed: staged lib/b.py is damaged"),
+        ("lost staged file", "updater(ARGS[1]).run(reset=False)\nos.remove('main.py.ota-new')", "seq 2 not installed: staged main.py is damaged"),
+    ],
+    ids=["state", "live manifest", "staged file", "lost staged file"],
+)
+def test_the_live_release_runs_on_and_the_status_says_what_is_damaged(servers, what, script, problem):
+    """The next update succeeds all the same, and the floor has not sunk."""
+    facts = told(BEGIN + script + END, *servers)
+    assert facts["seen"]["problem"] == problem
+    assert facts["live"] == "main 1" and facts["seen"]["floor"] == 1
+    assert facts["later"]["version"] == "v2.0.0" and facts["later"]["floor"] == 2
+    assert facts["clean"] == sorted(NEW)
+
+
+def test_a_state_of_the_format_before_is_read(servers):
+    """Its trial goes on where it was, and the next record is of the present format."""
+    script = """
+from world import *
+power_up()
+ramflash.write(".ota/state", open(ARGS[0], "rb").read())
+boot()
+from ota.bootguard import load
+tell(state=load("/flash"), text=ramflash.read(".ota/state"))
+"""
+    facts = told(script, ROOT / "tests/fixtures/state-1.json")
+    assert facts["state"]["phase"] == "trial" and facts["state"]["boots"] == 2 and facts["state"]["fails"] == 0
+    assert json.loads(facts["text"])["format"] == 2
+
+
+def test_a_flash_that_is_full_at_any_write_keeps_a_whole_release(servers):
+    """From no free block to enough: an error that says so, or the update; with room it succeeds later."""
+    script = """
+from world import *
+from ota.errors import OtaError
+found = []
+for free in range(24):
+    flash = power_up()
+    install(ARGS[0])
+    hogs = 0
+    while os.statvfs(".")[3] > free:
+        try:
+            ramflash.write("hog%d" % hogs, bytes(4096))
+        except OSError:
+            pass
+        hogs += 1
+        if hogs > 70:
+            break
+    try:
+        said = str(updater(ARGS[1]).run(reset=False))
+    except OtaError as e:
+        said = type(e).__name__
+    boot(2)
+    files = {p: d for p, d in ramflash.tree().items() if not p.startswith("hog") and ".ota-" not in p}
+    for name in os.listdir():
+        if name.startswith("hog"):
+            os.remove(name)
+    if status()["phase"] != "trial":
+        updater(ARGS[1]).run(reset=False)
+        boot(2)
+    confirm()
+    found.append((said, sorted((p, d[:6]) for p, d in files.items()), sorted(ramflash.tree()), status()["version"]))
+    ramflash.umount(flash)
+tell(found=found)
+"""
+    found = told(script, *servers)["found"]
+    whole = [sorted([p, d[:6].decode()] for p, d in files.items()) for files in (OLD, NEW)]
+    for free, (said, files, later, version) in enumerate(found):
+        assert files in whole, (free, said, files)
+        assert later == sorted(NEW) and version == "v2.0.0", (free, said)
+    assert found[0][0] == "NoSpaceError" and found[-1][0] == "True"
