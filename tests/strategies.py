@@ -48,3 +48,12 @@ almost_versions = st.text("v0123459.-+aZ é", max_size=16) | versions.flatmap(
         lambda cut: tag[: cut[0]] + cut[1] + tag[cut[0] + 1 :]
     )
 )
+
+
+def application_files():
+    """The files of a small release ({path: bytes}); boot.py is always one of them."""
+    data = st.binary(max_size=40) | st.binary(min_size=1, max_size=3).map(lambda b: b * 2000)
+    paths = st.sampled_from(["main.py", "ota/x.py", "lib/a.py", "lib/deep/b.py", "data.bin"])
+    return st.dictionaries(paths, data, max_size=5).flatmap(
+        lambda files: data.map(lambda d: {**files, "boot.py": d})
+    )
