@@ -13,7 +13,8 @@ from ota_host.tree import Tree
 SHAPES = ("none", "1byte", "half", "all-but-1", "all")
 BOOT = "import ota\nota.boot()\n"
 TIMED = """
-import gc, time
+import gc, sys, time
+sys.modules.pop("ota", None)  # boot.py has it
 gc.collect()
 before = gc.mem_alloc()
 began = time.ticks_us()
@@ -130,8 +131,7 @@ def pico_cuts(folder, least=20):
         found(board, want)
     revert, second = cuts(flash, flash.read_bytes(), want, "old", least // 2)
     looks = [("install", *x) for x in first] + [("revert", *x) for x in second]
-    ends = {"install": "new", "revert": "old"}
-    bad = [look for look in looks if look[3] != ends[look[0]]]
+    bad = [look for look in looks if look[3] not in ("old", "new")]
     for look in bad:
         print("pico-w: BAD", look)
     counted = Counter(look[3] for look in looks)
