@@ -43,8 +43,8 @@ def files(version):
     }
 
 
-def publish_both(folder):
-    """The two releases below `folder`; gives the tree of the project."""
+def publish_both(folder, files=files):
+    """The two releases below `folder`, of what `files` gives for a version; gives the tree of the project."""
     project = folder / "project"
     (project / "src").mkdir(parents=True)
     (project / NAME).write_text('project = "sample"\nsource = "src"\ndestination = "../www"\ncompile = false\n')
