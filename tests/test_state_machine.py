@@ -98,7 +98,10 @@ class Life(RuleBasedStateMachine):
         """The application leaves so many blocks."""
         free = self.board._statvfs("")[3]
         if free > blocks:
-            self.board.write("app.log", bytes(4096 * (free - blocks)))
+            try:
+                self.board.write("app.log", bytes(4096 * (free - blocks)))
+            except OSError as e:  # the file's own index takes room, too
+                assert e.errno == 28
 
     @rule()
     def free_the_flash(self):

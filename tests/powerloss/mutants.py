@@ -52,7 +52,7 @@ MUTANTS = [
     Mutant("the old manifest's slot is overwritten", "bootguard.py", "        if slot != state[\"live\"] and slot != state[\"next\"] and slot not in taken:", "        if slot not in taken:"),
     Mutant("the old bootguard goes before the new one has come", "bootguard.py", "turn == (2 if vital and not item[stays] else vital)", "turn == (vital if item[stays] else 0)", ("update", "revert")),
     Mutant("an install without room goes on", "bootguard.py", "            if e.errno != 28:  # ENOSPC: the application took what was free\n                raise\n            why = \"no room\"", "            return save(root, state, \"committing\")", ("flash filled before the install",)),
-    Mutant("what is staged is not looked at again", "bootguard.py", "            if got != y[\"h\"] and not state.get(\"bare\"):", "            if False:", ("damaged when ready",)),
+    Mutant("what is staged is not looked at again", "bootguard.py", "            if not state.get(\"bare\") and hash_file(root + path + NEW) != y[\"h\"]:", "            if False:", ("damaged when ready",)),
     Mutant("a staged file that is gone is passed over", "bootguard.py", "    why = _spoilt(home, state)", "    os.remove(home + \"boot.py\" + NEW) if exists(home + \"boot.py\" + NEW) and exists(home + \"boot.py\" + OLD) else None\n    why = None", ("update",)),
 ]
 
