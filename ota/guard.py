@@ -5,7 +5,13 @@ import time
 
 from .bootguard import load, reset, save
 
+try:
+    from time import ticks_diff, ticks_ms
+except ImportError:  # CPython
+    from .transports import ticks_diff, ticks_ms
+
 _dog = []  # the machine.WDT, once started
+_clock = []  # the machine.Timer of a trial: one that is collected never calls back
 _since = [0, 0, 0]  # ticks when the application started, its steady time in ms, failures on record
 
 
@@ -26,47 +32,51 @@ def feed():
 
 def _steady():
     # Ticks wrap after days: a difference below zero is a long time.
-    return not 0 <= time.ticks_diff(time.ticks_ms(), _since[0]) < _since[1]
+    return not 0 <= ticks_diff(ticks_ms(), _since[0]) < _since[1]
 
 
 def _count(fails):
-    # The reset that follows must come, whatever the flash says.
     _since[2] = fails
-    state = load()
-    state["fails"] = fails
     try:
-        save(None, state)
+        state = load()
+        if state["phase"] != "trial":  # there the boot has been counted before
+            state["fails"] = fails
+            save(None, state)
     except OSError as e:
         print("ota: cannot count a failed start:", e)
 
 
 def _bitten():
-    # Whether the watchdog brought this boot. On rp2 machine.reset() gives the same cause, so the
-    # chip is asked: bit 0 of its register WATCHDOG REASON is the timer.
+    # On rp2 machine.reset() gives the same cause: bit 0 of the register REASON is the timer.
     cause = _machine("reset_cause")
     if not cause or cause() != _machine("WDT_RESET"):
         return False
     if sys.platform == "rp2":
-        rp2350 = "RP2350" in sys.implementation._machine
+        rp2350 = "RP2350" in getattr(sys.implementation, "_machine", "")
         return bool(_machine("mem32")[0x400D8008 if rp2350 else 0x40058008] & 1)
     return True
 
 
 def _trial_over(timer):
-    if load()["phase"] == "trial":
+    try:
+        if load()["phase"] != "trial":
+            return
         print("ota: not confirmed in time")
-        reset()
+    except (OSError, MemoryError):
+        pass  # no room, or no flash, to look at the state: that is no confirm
+    reset()
 
 
 def _deadline(seconds):
-    # Resets a trial that runs or hangs without a confirm; where the board has such a timer.
+    # Some ports call back from an interrupt, where nothing can be loaded, unless told not to.
     timer = _machine("Timer")
-    for number in (-1, 3, 0):
+    for number, soft in ((-1, {"hard": False}), (-1, {}), (3, {}), (0, {})):
         try:
             clock = timer(number)
-            clock.init(mode=timer.ONE_SHOT, period=seconds * 1000, callback=_trial_over)
-            return clock
-        except (TypeError, ValueError, AttributeError):
+            clock.init(mode=timer.ONE_SHOT, period=seconds * 1000, callback=_trial_over, **soft)
+            _clock[:] = [clock]
+            return
+        except (TypeError, ValueError, AttributeError, OSError):
             pass
 
 
@@ -75,7 +85,7 @@ def _safe_mode(name, updater, pause_s, rounds):
     _since[2] = 0  # time in here is no steady run
     for _ in range(rounds):
         try:
-            u = updater and updater()
+            u = updater() if updater else None
             if u:
                 for _ in u.steps():
                     feed()
@@ -84,9 +94,19 @@ def _safe_mode(name, updater, pause_s, rounds):
                     reset()
         except Exception as e:
             print("ota: safe mode:", repr(e))
-        for _ in range(pause_s):
+        for _ in range(pause_s * 10):
             feed()
-            time.sleep(1)
+            time.sleep(0.1)  # shorter than any watchdog
+
+
+def _failed(name, e):
+    try:  # a full heap, for one, must not keep the reset from coming
+        print("ota: %s failed:" % name)
+        show = getattr(sys, "print_exception", None)
+        show(e) if show else sys.excepthook(type(e), e, e.__traceback__)  # CPython
+        _count(1 if _steady() else _since[2] + 1)
+    finally:
+        reset()
 
 
 def launch(name, updater=None, *, watchdog=0, confirm_s=600, failures=3, pause_s=60, rounds=60):
@@ -102,26 +122,28 @@ def launch(name, updater=None, *, watchdog=0, confirm_s=600, failures=3, pause_s
         failures (int): failed starts in a row that lead to safe mode; 0: no safe mode.
         pause_s, rounds (int): seconds between two tries in safe mode, and how many there
             are before the application is started once more.
+    Raises:
+        ValueError: the board has no watchdog of that many milliseconds.
     """
-    state = load()
+    try:
+        state = load()
+    except OSError as e:
+        print("ota: started without looking at the state:", e)
+        state = {"phase": None, "fails": 0}
     trial = state["phase"] == "trial"
-    bite = not trial and watchdog and _bitten()
-    _since[:] = [time.ticks_ms(), confirm_s * 1000, state["fails"]]
-    if bite:
-        _count(state["fails"] + 1)
-    if watchdog:
+    _since[:] = [ticks_ms(), confirm_s * 1000, state["fails"]]
+    if watchdog and not trial and _bitten():
+        # A bite in safe mode is a round: these end, too.
+        _count(_since[2] + 1 if _since[2] < failures + rounds else max(failures - 1, 0))
+    if trial:
+        _deadline(confirm_s)
+    if watchdog and _machine("WDT"):
         _dog[:] = [_machine("WDT")(timeout=watchdog)]
     if failures and not trial and _since[2] >= failures:
         _safe_mode(name, updater, pause_s, rounds)
         _count(failures - 1)
         return reset()
-    clock = _deadline(confirm_s) if trial else None
     try:
         __import__(name)
     except Exception as e:
-        print("ota: %s failed:" % name)
-        getattr(sys, "print_exception", print)(e)
-        if load()["phase"] != "trial":  # there the boot has been counted before
-            _count(1 if _steady() else _since[2] + 1)
-        reset()
-    return clock
+        _failed(name, e)
