@@ -255,6 +255,22 @@ def test_wdt_fed_leaves_the_board_running(board):
     board.wait_for_log("WATCHDOG")
 
 
+def test_timer_one_shot_interrupts_a_busy_loop_once(board):
+    """A one-shot timer calls back while code runs, and then no more."""
+    code = "from machine import Timer\ncalls = []\nt = Timer(-1)\n"
+    code += "t.init(mode=Timer.ONE_SHOT, period=20, callback=calls.append)\nwhile not calls: pass\n"
+    code += "import time\ntime.sleep_ms(100)\nprint(calls == [t])"
+    assert board.exec(code).strip() == "True"
+
+
+def test_timer_periodic_calls_back_until_it_is_stopped(board):
+    """A periodic timer goes on until deinit, and has no hardware to be numbered by."""
+    code = "from machine import Timer\nimport time\ncalls = []\nt = Timer(period=10, callback=calls.append)\n"
+    code += "while len(calls) < 3: pass\nt.deinit()\nn = len(calls)\ntime.sleep_ms(100)\nprint(len(calls) - n < 2)\n"
+    code += "try:\n    Timer(0)\nexcept ValueError as e:\n    print(e)"
+    assert board.exec(code).split("\n")[:2] == ["True", "Timer doesn't exist"]
+
+
 def test_output_that_nobody_reads_does_not_stop_the_board(board, tmp_path):
     """A board that prints a megabyte to nobody goes on, and the log holds all of it."""
     put(board, "main.py", "for i in range(20000):\n    print(i, 'x' * 50)\nprint('the', 'end')", tmp_path)

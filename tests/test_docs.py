@@ -89,6 +89,21 @@ def test_the_watchdog_of_small_boards_is_fed_through_a_whole_update(server_of_sa
     assert told[-1] == "True" and told.count("fed") >= 4
 
 
+def test_the_guarded_start_of_keep_it_running_updates_from_safe_mode(server_of_sample):
+    page = (ROOT / "docs/how-to/keep-it-running.md").read_text()
+    (text,) = [text for language, text in BLOCK.findall(page) if language == "python"]
+    text = text.replace("http://192.168.2.100", server_of_sample)
+    failed = """
+def reset():
+    print("reset")
+    sys.exit()
+Machine.reset = staticmethod(reset)
+from ota.bootguard import load, save
+save(None, dict(load(), fails=3))
+"""
+    assert run_mp(STAGE + failed + text).stdout == "ota: safe mode, app failed 3 times in a row\nreset\n"
+
+
 def test_the_transport_of_ten_lines_runs_and_passes_the_contract(tmp_path, sample_tree):
     """The page's own code: an update through it, and its contract kit."""
     import subprocess

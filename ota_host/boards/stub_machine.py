@@ -9,51 +9,8 @@ _CAUSE = int(os.getenv("BOARD_CAUSE"))
 _ID = (os.getenv("BOARD_ID") or "vboard01").encode()
 
 
-class Machine:
-    PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
-
-    def __init__(self, power):
-        self._power = power
-
-    def __getattr__(self, name):
-        return getattr(machine, name)
-
-    def reset(self):
-        self._power.fail("RESET\n")
-
-    def reset_cause(self):
-        return _CAUSE
-
-    def unique_id(self):
-        return _ID
-
-    def freq(self, *hz):
-        return 133000000
-
-    Timer = None  # see below
-
-    def WDT(self, id=0, timeout=5000):
-        return Watchdog(self._power, timeout)
-
-
-class Watchdog:
-    # Once started it cannot be stopped; the supervisor counts the time.
-    def __init__(self, power, timeout):
-        if timeout <= 0:
-            raise ValueError("timeout must be above 0 ms")
-        self._tell = power.tell
-        self._pause = timeout // 16  # the supervisor allows for it: so soon after the last one a feed need not be told
-        self._tell("WDT %d\n" % timeout)
-        self._told = time.ticks_ms()
-
-    def feed(self):
-        now = time.ticks_ms()
-        if time.ticks_diff(now, self._told) >= self._pause:
-            self._told = now
-            self._tell("FEED\n")
-
-
 class Timer:
+    # A virtual one, as the RP2040 has: it calls back between two instructions of the program.
     ONE_SHOT, PERIODIC = 0, 1
 
     def __init__(self, id=-1, **options):
@@ -80,7 +37,47 @@ class Timer:
         self._generation += 1
 
 
-Machine.Timer = Timer
+class Machine:
+    Timer = Timer
+    PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
+
+    def __init__(self, power):
+        self._power = power
+
+    def __getattr__(self, name):
+        return getattr(machine, name)
+
+    def reset(self):
+        self._power.fail("RESET\n")
+
+    def reset_cause(self):
+        return _CAUSE
+
+    def unique_id(self):
+        return _ID
+
+    def freq(self, *hz):
+        return 133000000
+
+    def WDT(self, id=0, timeout=5000):
+        return Watchdog(self._power, timeout)
+
+
+class Watchdog:
+    # Once started it cannot be stopped; the supervisor counts the time.
+    def __init__(self, power, timeout):
+        if timeout <= 0:
+            raise ValueError("timeout must be above 0 ms")
+        self._tell = power.tell
+        self._pause = timeout // 16  # the supervisor allows for it: so soon after the last one a feed need not be told
+        self._tell("WDT %d\n" % timeout)
+        self._told = time.ticks_ms()
+
+    def feed(self):
+        now = time.ticks_ms()
+        if time.ticks_diff(now, self._told) >= self._pause:
+            self._told = now
+            self._tell("FEED\n")
 
 
 class WLAN:
