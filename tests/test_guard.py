@@ -366,6 +366,19 @@ def test_a_flash_that_fails_keeps_neither_the_start_nor_the_reset_from_coming(ch
     assert "started" in capsys.readouterr().out
 
 
+def test_a_flash_that_cannot_be_written_lets_feed_and_safe_mode_end_well(chip, monkeypatch):
+    def broken(*args):
+        raise OSError(28, "ENOSPC")
+
+    chip.app(fails=2)
+    monkeypatch.setattr(guard, "save", broken)
+    ota.launch("app_of_test")
+    monkeypatch.setattr(guard, "_steady", lambda: True)
+    ota.feed()
+    with pytest.raises(Reset):
+        ota.launch("app_of_test", failures=2, pause_s=0)
+
+
 def test_a_full_heap_does_not_keep_the_reset_from_coming(chip, monkeypatch):
     def full(fails):
         raise MemoryError
