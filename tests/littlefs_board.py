@@ -172,9 +172,10 @@ def updater(objects):
     return Updater(MemoryTransport(objects), storage=LittlefsStorage(""), trial_boots=2)
 
 
-def objects(seq, files):
-    """What a server has: {name: bytes} of one release."""
-    lines = [{"ota": 1, "project": "x", "version": f"v{seq}.0.0", "seq": seq, "files": len(files), "size": sum(map(len, files.values()))}]
+def objects(seq, files, **header):
+    """What a server has: {name: bytes} of one release, with more of `header` in its manifest."""
+    size = sum(map(len, files.values()))
+    lines = [{"ota": 1, "project": "x", "version": f"v{seq}.0.0", "seq": seq, "files": len(files), "size": size, **header}]
     lines += [{"p": p, "s": len(d), "h": sha256(d).hexdigest()} for p, d in sorted(files.items())]
     found = {f"blobs/{h[:2]}/{h}": d for d in files.values() for h in (sha256(d).hexdigest(),)}
     found["stable.manifest"] = "".join(json.dumps(line) + "\n" for line in lines).encode()
