@@ -228,7 +228,7 @@ def _backward(root, path, x, y, vital):
 
 def _clean(root, path, x, y, vital):
     _drop(root, path + NEW)
-    pass
+    _drop(root, path + OLD)
 
 
 def _drop(root, path):
