@@ -23,10 +23,17 @@ class Channel:
 
         One request; of the manifest only the header is read yet.
         """
+        from .policy import clock, judge
+
         u = self._u
+        u.verifier.begin(u.transport, self._name, state)
+        live = header(u.root, state["live"])
+        time = clock(state)
         # Etags of two channels may be equal, so the name goes with it.
         known = state["etag"].split(" ", 1)
         known = known[1] if len(known) == 2 and known[0] == self._name else None
+        if live.get("expires", time) < time:
+            known = None  # "still the same" would be no news of a server that is held back
         try:
             # On a full flash it is the write that says so.
             limit = max(u.storage.free(), u.storage.block)
@@ -38,14 +45,12 @@ class Channel:
             release.take(header(u.root, state["next"]), state["etag"])
             return True
         from .manifest import Reader
-        from .policy import judge, now
 
         release.stream = stream
-        reader = Reader(Lines(stream).readline)
+        reader = Reader(Lines(stream).readline, u.verifier.update)
         etag = "%s %s" % (self._name, stream.etag) if stream.etag else ""
         release.take(reader.header, etag if len(etag) < 200 else "", reader)
-        project = u.project or header(u.root, state["live"]).get("project")
-        why = judge(reader.header, state, project, u.device_id(), now())
+        why = judge(reader.header, state, u.project or live.get("project"), u.device_id(), time)
         if not why:
             return True
         release.close()
@@ -89,6 +94,8 @@ class Channel:
         yield from adopt(u, state, slot)
         check_space(u, state["live"], slot)
         state.update({"next": slot, "seq": release.seq, "etag": release.etag})
+        if u.verifier.signs:
+            state["time"] = max(state.get("time", 0), release.header.get("time", 0))
         save(u.root, state, "staging")
 
     def _receive(self, reader, slot):
@@ -101,7 +108,6 @@ class Channel:
                 out.write(reader.raw)
                 count += 1
                 yield "manifest", count, reader.header["files"]
-            out.write(reader.raw)
         u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
 
     def _stage_file(self, path, entry):

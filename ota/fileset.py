@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from .bootguard import NEW, base, lines, merge, save, spare
-from .errors import TransportError, VerifyError
+from .errors import SignatureError, TransportError, VerifyError
 from .manifest import PATH, check_path
 from .staging import adopt, check_free, drop, fetch, hash_of, write_lines
 
@@ -22,6 +22,8 @@ class FileSet:
     def __init__(self, u, files, layout):
         if layout not in ("prefix", "subdir"):
             raise ValueError("layout is %r, not 'prefix' or 'subdir'" % layout)
+        if u.verifier.signs:
+            raise SignatureError("files=%r: the legacy layout has nothing that is signed" % files)
         self._u = u
         self._files = files
         self._join = "_" if layout == "prefix" else "/"

@@ -1,7 +1,7 @@
 """A release manifest, read and checked line by line, so that a board never holds it whole.
 
 The format is JSON Lines: a header, one line a file sorted by path, and at most
-one line of signatures. The limits below are part of the format.
+eight lines of signatures. The limits below are part of the format.
 """
 
 import json
@@ -12,7 +12,9 @@ from .errors import ManifestError
 LINE = 1024  # bytes in a line, with its newline
 FILES = 10000  # files in a release
 PATH = 128  # bytes in a path
+SIGNATURES = 8  # lines of signatures
 NUMBER = 0x7FFFFFFF  # seq, sizes and times (seconds since 1970)
+_SIG = b'{"sig"'  # what a line of signatures, and no other, begins with
 SUFFIXES = (".ota-new", ".ota-old")  # what bootguard puts beside a file
 
 
@@ -74,8 +76,9 @@ def check_header(header):
     _number(header, "seq", 1)
     _number(header, "files", 0, FILES)
     _number(header, "size")
-    if "expires" in header:
-        _number(header, "expires")
+    for key in ("expires", "time"):
+        if key in header:
+            _number(header, key)
     for key in ("requires", "rollout"):
         if not isinstance(header.get(key, {}), dict):
             _bad(key, header[key], "must be an object")
@@ -113,20 +116,22 @@ class Reader:
 
     Iterate over it for the file entries (dicts); after the end, `digest` (bytes) is
     the SHA-256 of all that a signature covers and `signatures` the list of dicts of the
-    last line, empty for an unsigned manifest. `raw` is the line just read (bytes).
+    last lines, empty for an unsigned manifest. `raw` is the line just read (bytes), and
+    `update` gets each that a signature covers.
 
     Raises:
         ManifestError: by the constructor for the header, while iterating for the rest.
     """
 
-    def __init__(self, readline):
+    def __init__(self, readline, update=None):
         self._readline = readline
+        self._update = update
         self._hash = sha256()
         self._count = 0
         self.digest = None
         self.signatures = []
         self.header = check_header(self._line())
-        self._hash.update(self.raw)
+        self._cover()
 
     def _line(self):
         self.raw = raw = self._readline(LINE + 1)
@@ -148,29 +153,37 @@ class Reader:
         last = ""
         for _ in range(self.header["files"]):
             entry = check_entry(self._line())
+            if self.raw.startswith(_SIG):
+                _bad("line", self._count, "is of signatures, and files follow")
             # UTF-8 sorts as its characters do.
             if entry["p"] <= last:
                 _bad("path", entry["p"], "does not sort after %r" % last)
             last = entry["p"]
             left -= entry["s"]
-            self._hash.update(self.raw)
+            self._cover()
             yield entry
         if left:
             _bad("size", self.header["size"], "differs from its files by %d" % left)
         self.digest = self._hash.digest()
         self._end()
 
+    def _cover(self):
+        self._hash.update(self.raw)
+        if self._update:
+            self._update(self.raw)
+
     def _end(self):
-        # Each readline may be the end of the file or the one line of signatures.
-        self.raw = self._readline(1)
-        if not self.raw:
-            return
-        first = self.raw
-        rest = self._readline
-        self._readline = lambda n: first + rest(n - 1)
-        signatures = self._line().get("sig")
-        if not isinstance(signatures, list) or not all(isinstance(s, dict) for s in signatures):
-            _bad("line", self._count, "is neither a file that the header counts nor signatures")
-        if rest(1):
-            _bad("line", self._count + 1, "stands after the signatures")
-        self.signatures = signatures
+        # Each readline may be the end of the file or one more line of signatures.
+        readline = self._readline
+        while True:
+            first = readline(1)
+            if not first:
+                return
+            if self._count - self.header["files"] > SIGNATURES:
+                _bad("line", self._count + 1, "stands after %d lines of signatures" % SIGNATURES)
+            self._readline = lambda n: first + readline(n - 1)
+            signatures = self._line().get("sig")
+            is_list = isinstance(signatures, list) and self.raw.startswith(_SIG)
+            if not is_list or not all(isinstance(s, dict) for s in signatures):
+                _bad("line", self._count, "is neither a file that the header counts nor signatures")
+            self.signatures += signatures

@@ -19,6 +19,15 @@ def now():
     return t if t >= CLOCK_SET else 0
 
 
+def clock(state):
+    """The time in seconds since 1970 that it is at least, 0 when unknown.
+
+    A board without a clock, or with one set back, knows the latest `time` that a manifest
+    carried whose signature held.
+    """
+    return max(now(), state.get("time", 0))
+
+
 def bucket(salt, device_id):
     """Where a device stands in a rollout: a number from 0 up to, not including, 1."""
     first = sha256((salt + device_id).encode()).digest()[:4]
@@ -35,19 +44,20 @@ def judge(header, state, project, device_id, clock):
     Returns:
         str: empty when it is; else why not now: `current`, `refused` or `rollout`.
     Raises:
-        PolicyError: never for this board: another project, board or ABI, older, expired.
+        PolicyError: never for this board: another project, board or ABI, older, expired; also
+            when what it has is offered past its expiry: then the server is held back.
     """
     seq = header["seq"]
     if project and header["project"] != project:
         raise PolicyError("project is %r, this board's is %r" % (header["project"], project))
     if seq < state["floor"]:
         raise PolicyError("seq %d is older than the floor %d" % (seq, state["floor"]))
+    if clock and header.get("expires", clock) < clock:
+        raise PolicyError("seq %d expired at %d, now is %d" % (seq, header["expires"], clock))
     if seq == state["floor"]:
         return "current"
     if seq == state["refused"]:
         return "refused"
-    if clock and header.get("expires", clock) < clock:
-        raise PolicyError("expired at %d, now is %d" % (header["expires"], clock))
     _check_board(header.get("requires", {}))
     rollout = header.get("rollout")
     if rollout:

@@ -57,6 +57,14 @@ def test_the_digest_covers_every_byte_before_the_signatures():
     assert read(bare)[3] == read(signed)[3] == sha256(bare.encode()).digest()
 
 
+def test_signatures_may_take_several_lines():
+    """One of RS256 fills half a line of 1,024 bytes."""
+    rows = [{"sig": [{"key": str(i)}]} for i in range(8)]
+    text = manifest([entry("a")], *rows)
+    assert read(text)[2] == [{"key": str(i)} for i in range(8)]
+    assert read(text)[3] == read(manifest([entry("a")]))[3]
+
+
 @given(paths)
 def test_a_plain_relative_path_is_accepted(path):
     assert check_path(path) == path
@@ -120,7 +128,11 @@ BAD = {
     "sum": (manifest([entry("a")], size=2), "size 2: differs from its files by 1"),
     "too-few": (manifest([entry("a")], files=2), "line 3: is cut short"),
     "too-many": (manifest([entry("a"), entry("b")], files=1, size=1), "line 3: is neither a file"),
-    "after-signatures": (manifest([], {"sig": []}, {"sig": []}), "line 3: stands after"),
+    "many-signatures": (manifest([], *[{"sig": []}] * 9), "line 10: stands after 8 lines of signatures"),
+    "after-signatures": (manifest([], {"sig": []}, entry("a")), "line 3: is neither a file"),
+    "signature-hidden": (manifest([], {"x": 1, "sig": []}), "line 2: is neither a file"),
+    "signature-of-file": (manifest(['{"sig":[],"p":"a","s":0,"h":"' + HASH + '"}']), "line 2: is of signatures"),
+    "time-text": (manifest([], time="x"), "time 'x': must be"),
     "signature-text": (manifest([], {"sig": ["x"]}), "line 2: is neither a file"),
     "not-json": (manifest(["{"], size=0), "line 2: is not a JSON object"),
     "a-list": (manifest(["[]"], size=0), "line 2: is not a JSON object"),

@@ -217,7 +217,7 @@ tell(two=two, reverted=ramflash.tree(), status=status())
         ({"seq": 1}, "PolicyError: seq 1 is older than the floor 2"),
         ({"requires": {"platform": ["esp32"]}}, "PolicyError: platform 'linux' is not of ['esp32']"),
         ({"requires": {"mpy": 5}}, "PolicyError: .mpy version is 6, the release has 5"),
-        ({"expires": 1770000000}, "PolicyError: expired at 1770000000, now is"),
+        ({"expires": 1770000000}, "PolicyError: seq 3 expired at 1770000000, now is"),
         ({"rollout": {"percent": 0, "salt": "s"}}, "no error"),
         ({"seq": 0}, "ManifestError: manifest: seq 0: must be a whole number from 1"),
         ({"ota": 2}, "ManifestError: manifest: format 2: this reader knows 1"),

@@ -8,8 +8,22 @@ from ..errors import SignatureError
 class Verifier:
     """Base of the verifiers: authenticates manifests, and gives the hash for file contents.
 
-    A plug-in overrides `_authenticate` and, rarely, `_hasher`.
+    A plug-in overrides `_authenticate` and, rarely, `_hasher`, `_begin` or `_update`.
     """
+
+    signs = False  # whether a release needs more than its hashes, so that none goes without a manifest
+
+    def begin(self, transport, channel, state):
+        """A check of `channel` (str) begins, over `transport`; `state` is the board's (dict).
+
+        Raises:
+            OtaError: no release can be trusted now.
+        """
+        self._begin(transport, channel, state)
+
+    def update(self, data):
+        """Called with every piece (bytes) of the manifest that a signature covers, in order."""
+        self._update(data)
 
     def authenticate(self, digest, signatures, header):
         """Raise SignatureError unless the manifest may be trusted.
@@ -27,6 +41,12 @@ class Verifier:
     def hasher(self):
         """A new hash object for a file's content, or None to go by its size alone."""
         return self._hasher()
+
+    def _begin(self, transport, channel, state):
+        pass
+
+    def _update(self, data):
+        pass
 
     def _authenticate(self, digest, signatures, header):
         pass
