@@ -32,7 +32,7 @@ class Channel:
         # Etags of two channels may be equal, so the name goes with it.
         known = state["etag"].split(" ", 1)
         known = known[1] if len(known) == 2 and known[0] == self._name else None
-        if live.get("expires", time) < time:
+        if live.get("expires", time) < time or u.verifier.seen not in ("", state.get("seen")):
             known = None  # "still the same" would be no news of a server that is held back
         try:
             # On a full flash it is the write that says so.
@@ -96,6 +96,7 @@ class Channel:
         state.update({"next": slot, "seq": release.seq, "etag": release.etag})
         if u.verifier.signs:
             state["time"] = max(state.get("time", 0), release.header.get("time", 0))
+            state["seen"] = u.verifier.seen
         save(u.root, state, "staging")
 
     def _receive(self, reader, slot):

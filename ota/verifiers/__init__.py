@@ -12,6 +12,7 @@ class Verifier:
     """
 
     signs = False  # whether a release needs more than its hashes, so that none goes without a manifest
+    seen = ""  # what the channel's manifest is to be, when the verifier knows: text for the state
 
     def begin(self, transport, channel, state):
         """A check of `channel` (str) begins, over `transport`; `state` is the board's (dict).

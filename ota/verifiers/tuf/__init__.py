@@ -1,0 +1,65 @@
+"""TufVerifier: releases by the rules of The Update Framework."""
+
+import time
+from binascii import hexlify
+
+from ...bootguard import base
+from ...errors import SignatureError, StorageError
+from ...policy import clock
+from .. import Verifier
+
+_PREFIX = "tuf/"  # below the project's root on the server
+
+
+class TufVerifier(Verifier):
+    """Takes the manifest that the project's TUF repository names as its target.
+
+    Args:
+        root (str): path of the first `root.json` on the board, which the application brings.
+        folder (str): where the trusted metadata is kept; default `.ota/tuf`.
+    Raises:
+        By each check: VerifyError, SignatureError, HashError with the rule of the
+        specification that broke; the metadata trusted before stays.
+    """
+
+    signs = True
+
+    def __init__(self, root, folder=None):
+        self._root = root
+        self._folder = folder or base() + ".ota/tuf"
+        self._entry = {}
+
+    def _begin(self, transport, channel, state):
+        from .client import Client
+        from .files import Files
+
+        try:
+            files = Files(transport, self._folder, _PREFIX)
+            files.start(self._root)
+            client = Client(files, _text(clock(state)))
+            client.refresh()
+            self._entry = client.find(channel + ".manifest")
+        except OSError as e:
+            raise StorageError("%s: %r" % (self._folder, e))
+        self._size = 0
+        self.seen = self._entry.get("hashes", {}).get("sha256", "")[:16]
+
+    def _update(self, data):
+        self._size += len(data)
+
+    def _authenticate(self, digest, signatures, header):
+        want = self._entry.get("hashes", {}).get("sha256")
+        got = hexlify(digest).decode()
+        size = self._entry.get("length")
+        if signatures:
+            raise SignatureError("manifest %s: TUF signs it, so it carries no signatures" % header["version"])
+        if got != want or self._size != size:
+            told = header["version"], self._size, got, size, want
+            raise SignatureError("manifest %s: %d bytes, sha256 %s; the target is %s, %s" % told)
+
+
+def _text(seconds):
+    # As in metadata; without a clock nothing has expired.
+    if time.gmtime(0)[0] == 2000:
+        seconds = max(0, seconds - 946684800)
+    return "%04d-%02d-%02dT%02d:%02d:%02dZ" % time.gmtime(seconds)[:6]

@@ -1,0 +1,146 @@
+"""The client workflow of The Update Framework 1.0.34, section 5; the numbers are its steps."""
+
+from ...errors import VerifyError
+from .metadata import bad
+
+
+class Client:
+    """The trusted metadata of one repository, in a folder of the board.
+
+    Args:
+        files (Files): where `root.json` is, and the others will be.
+        now (str): the time to go by, `YYYY-MM-DDThh:mm:ssZ`.
+    """
+
+    roots = 256  # new roots in one refresh
+    delegations = 32  # roles asked for one target
+
+    def __init__(self, files, now):
+        self.files = files
+        self._now = now
+
+    def refresh(self):
+        """Bring the four top-level roles up to date.
+
+        Raises:
+            OtaError: what is trusted stays as far as it came.
+        """
+        self._refresh_root()  # 5.3
+        self._refresh_timestamp()  # 5.4
+        meta = self._timestamp["meta"]["snapshot.json"]
+        self._snapshot = self._role("snapshot", "snapshot", meta, self._root)  # 5.5
+        self._targets = self._role("targets", "targets", self._meta("targets"), self._root)  # 5.6
+
+    def _trusted(self, kind, name, by):
+        # What is kept of before, None when it no longer counts.
+        try:
+            found = self.files.read(kind, name)
+            found.check_signed(by["keys"], by["roles"][name])
+            return found
+        except (OSError, VerifyError):
+            return None
+
+    def _refresh_root(self):
+        root = self.files.read("root", "root")
+        self._check_root(root, root)
+        for _ in range(self.roots):  # 5.3.3
+            version = root.version + 1
+            new = self.files.get("root", "root", "%d." % version)
+            if not new:
+                break
+            self._check_root(new, root)  # 5.3.4
+            self._check_root(new, new)
+            if new.version != version:  # 5.3.5
+                bad("root", "version is %d, not %d" % (new.version, version))
+            self.files.keep_root(version, _rotates(root, new))  # 5.3.8
+            root = new
+        self.files.forget_rotated(root.version)  # 5.3.11
+        root.check_time(self._now)  # 5.3.10
+        self._root = {key: root.signed[key] for key in ("keys", "roles")}
+        self.is_consistent = bool(root.signed.get("consistent_snapshot"))
+
+    def _check_root(self, root, by):
+        root.check_signed(by.signed["keys"], by.signed["roles"]["root"])
+
+    def _refresh_timestamp(self):
+        old = self._trusted("timestamp", "timestamp", self._root)
+        new = self.files.get("timestamp", "timestamp")
+        if not new:
+            bad("timestamp", "is not there")
+        new.check_signed(self._root["keys"], self._root["roles"]["timestamp"])  # 5.4.2
+        entry = _snapshot_of(new)
+        if old:
+            if new.version < old.version or entry["version"] < _snapshot_of(old)["version"]:
+                bad("timestamp", "version %d is older than %d" % (new.version, old.version))
+            if new.version == old.version:  # 5.4.3
+                new = None
+        (new or old).check_time(self._now)  # 5.4.4
+        if new:
+            self.files.keep("timestamp")  # 5.4.5
+        self._timestamp = (new or old).signed
+
+    def _meta(self, name):
+        entry = self._snapshot["meta"].get(name + ".json")
+        if not entry:
+            bad(name, "is not in the snapshot")
+        return entry
+
+    def _role(self, kind, name, entry, by):
+        # Snapshot, targets and delegated targets; `by` gives the keys and the role.
+        old = self._trusted(kind, name, by)
+        if old and old.version == entry["version"] and old.signed["expires"] > self._now:
+            if self.files.fits(self.files.path(name), entry):
+                return old.signed
+        prefix = "%d." % entry["version"] if self.is_consistent else ""
+        new = self.files.get(kind, name, prefix, entry)  # 5.5.2, 5.6.2
+        if not new:
+            bad(name, "version %d is not there" % entry["version"])
+        new.check_signed(by["keys"], by["roles"][name])
+        if new.version != entry["version"]:  # 5.5.4, 5.6.4
+            bad(name, "version is %d, not %d" % (new.version, entry["version"]))
+        if kind == "snapshot" and old:  # 5.5.5
+            for path, was in old.signed["meta"].items():
+                if new.signed["meta"].get(path, {"version": 0})["version"] < was["version"]:
+                    bad("snapshot", "%s is older than %d, or gone" % (path, was["version"]))
+        new.check_time(self._now)
+        self.files.keep(name)
+        return new.signed
+
+    def find(self, path):
+        """The description (dict) of the target `path`, by the first role that has it (5.6.7).
+
+        Raises:
+            VerifyError: none has.
+        """
+        from .paths import delegated
+
+        todo = [("targets", None)]
+        seen = set()
+        while todo and len(seen) <= self.delegations:
+            name, by = todo.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            signed = self._role("targets", name, self._meta(name), by) if by else self._targets
+            if path in signed["targets"]:
+                return signed["targets"][path]
+            roles, terminating = delegated(signed.get("delegations") or {}, path)
+            if terminating:
+                todo = []
+            todo.extend(roles)
+        raise VerifyError("target %r: no role has it" % path)
+
+
+def _rotates(old, new):
+    # Whether the keys of an online role change: what they signed may have been a thief's.
+    for name in ("timestamp", "snapshot"):
+        ids = [set(root.signed["roles"][name]["keyids"]) for root in (old, new)]
+        if ids[0] != ids[1]:
+            return True
+
+
+def _snapshot_of(timestamp):
+    try:
+        return timestamp.signed["meta"]["snapshot.json"]
+    except KeyError:
+        bad("timestamp", "names no snapshot")

@@ -1,0 +1,169 @@
+"""The files of a TUF client: what the server has comes into one folder, checked on its way."""
+
+import os
+from binascii import hexlify
+from hashlib import sha256
+
+from ...errors import HashError, NotFoundError, VerifyError
+from .metadata import Metadata
+
+_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
+
+
+def quote(name):
+    """`name` (str) as one part of a path."""
+    return "".join([c if c in _PLAIN else "".join(["%%%02X" % b for b in c.encode()]) for c in name])
+
+
+def _hasher(algorithm):
+    if algorithm == "sha256":
+        return sha256()
+    if algorithm == "sha512":
+        from ..sha512 import Sha512
+
+        return Sha512()
+    raise VerifyError("hash algorithm %r" % algorithm)
+
+
+class Hashes:
+    """Checks what comes by a description (dict of `length` and `hashes`, both may be missing)."""
+
+    def __init__(self, name, entry):
+        self._name = name
+        self._length = entry.get("length")
+        self._size = 0
+        hashes = entry.get("hashes") or {}
+        self._hashes = [(want, _hasher(algorithm)) for algorithm, want in hashes.items()]
+
+    def update(self, data):
+        self._size += len(data)
+        for _, hasher in self._hashes:
+            hasher.update(data)
+
+    def check(self):
+        """Raise HashError unless all that `update` got is what was described."""
+        if self._length is not None and self._size != self._length:
+            raise HashError("%s: %d bytes, not %d" % (self._name, self._size, self._length))
+        for want, hasher in self._hashes:
+            got = hexlify(hasher.digest()).decode()
+            if got != want.lower():
+                raise HashError("%s: hash is %s, not %s" % (self._name, got, want))
+
+
+class Files:
+    """A folder of trusted metadata, and the server that new metadata comes from.
+
+    Args:
+        transport (Transport): the server. folder (str): on the board.
+        prefix (str): what the names of metadata begin with on the server.
+    """
+
+    limits = {"root": 512000, "timestamp": 16384, "snapshot": 2000000, "targets": 5000000}  # bytes
+
+    def __init__(self, transport, folder, prefix=""):
+        self._transport = transport
+        self._folder = folder + "/"
+        self._prefix = prefix
+        self._buffer = memoryview(bytearray(512))
+
+    def start(self, root):
+        """Trust the root in the file `root` (str), when there is none yet."""
+        try:
+            os.stat(self.path("root"))
+            return
+        except OSError:
+            pass
+        parts = self._folder[:-1].split("/")
+        for i in range(1, len(parts) + 1):
+            try:
+                os.mkdir("/".join(parts[:i]))
+            except OSError:
+                pass  # it is there, or the next line says why not
+        with open(root, "rb") as f, open(self._folder + "new", "wb") as g:
+            while True:
+                n = f.readinto(self._buffer)
+                if not n:
+                    break
+                g.write(self._buffer[:n])
+        self.keep("root")
+
+    def path(self, name):
+        """Where the metadata of the role `name` is kept (str)."""
+        return self._folder + quote(name) + ".json"
+
+    def fetch(self, name, to, limit, entry=None, transport=None):
+        """Write the object `name` of the server to the file `to`, checked; gives False for a 404."""
+        checks = Hashes(name, entry or {})
+        try:
+            stream = (transport or self._transport).open(name, limit=limit)
+        except NotFoundError:
+            return False
+        try:
+            with open(to, "wb") as f:
+                while True:
+                    n = stream.readinto(self._buffer)
+                    if not n:
+                        break
+                    checks.update(self._buffer[:n])
+                    f.write(self._buffer[:n])
+        finally:
+            stream.close()
+        checks.check()
+        return True
+
+    def fits(self, path, entry):
+        """Whether the file at `path` is what `entry` (dict) describes."""
+        checks = Hashes(path, entry)
+        try:
+            with open(path, "rb") as f:
+                while True:
+                    n = f.readinto(self._buffer)
+                    if not n:
+                        break
+                    checks.update(self._buffer[:n])
+            checks.check()
+            return True
+        except (OSError, HashError):
+            return False
+
+    def read(self, kind, name, path=None):
+        """The Metadata that is kept."""
+        with open(path or self.path(name), "rb") as f:
+            return Metadata(f, kind, name)
+
+    def get(self, kind, name, version="", entry=None):
+        """A new Metadata of the server's, not trusted yet; None when there is none."""
+        entry = entry or {}
+        # A slash in the name of a role is none of the path.
+        url = "%s%s%s.json" % (self._prefix, version, name.replace("/", "%2F"))
+        limit = entry.get("length") or self.limits[kind]
+        if self.fetch(url, self._folder + "new", limit, entry):
+            return self.read(kind, name, self._folder + "new")
+
+    def keep(self, name):
+        """What came last is trusted: in one step, a power cut leaves the old file or the new one."""
+        os.rename(self._folder + "new", self.path(name))
+
+    def keep_root(self, version, rotates):
+        """As `keep` for the root; with `rotates` note first what its number (int) takes with it."""
+        if rotates:
+            with open(self._folder + "rotated", "w") as f:
+                f.write(str(version))
+        self.keep("root")
+
+    def forget_rotated(self, version):
+        """Trust no timestamp and snapshot from before a rotation up to the root `version` (int).
+
+        Not before the root is kept, or a power cut in between would open the way for old ones.
+        """
+        try:
+            with open(self._folder + "rotated") as f:
+                if int(f.read() or 0) > version:
+                    return
+        except (OSError, ValueError):
+            return
+        for name in ("timestamp.json", "snapshot.json", "rotated"):
+            try:
+                os.remove(self._folder + name)
+            except OSError:
+                pass
