@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import legacy
 from .errors import ConfigError, HostError, OutsideError
+from .keys import Seal, check_signatures, split
 from .release import check_version
 from .tree import END, Tree, parse_manifest
 
@@ -56,12 +57,13 @@ def _is_project(folder):
     return (folder / "releases").is_dir() or any(folder.glob("*" + END)) or (folder / "blobs").is_dir()
 
 
-def verify(folder, progress=None):
+def verify(folder, progress=None, seal=None):
     """Check one project's tree by reading all of it.
 
     Args:
         folder (Path): the project's folder.
         progress: called with (what, done, total).
+        seal (Seal): the keys that its boards trust.
 
     Returns:
         Report.
@@ -70,14 +72,15 @@ def verify(folder, progress=None):
         OutsideError: a file cannot be read.
     """
     try:
-        return _Audit(Tree(folder), progress).run()
+        return _Audit(Tree(folder), progress, seal).run()
     except OSError as e:
         raise OutsideError(f"{e.filename}: cannot be read: {e.strerror}") from None
 
 
 class _Audit:
-    def __init__(self, tree, progress):
+    def __init__(self, tree, progress, seal=None):
         self.tree = tree
+        self.seal = seal or Seal()
         self.progress = progress or (lambda what, done, total: None)
         self.report = Report(str(tree.folder))
         self.wanted = {}  # digest -> size
@@ -109,7 +112,16 @@ class _Audit:
             self._problem(name, "a manifest that boards accept", str(e).split(": ", 1)[1])
             return None
         self.wanted.update({e["h"]: e["s"] for e in manifest.entries})
+        self._check_known(name, manifest)
         return manifest
+
+    def _check_known(self, name, manifest):
+        # Old releases may carry signatures of keys that are no longer trusted; those say nothing.
+        signers = {s["key"] for s in split(manifest.raw)[1]}
+        good = check_signatures(manifest.raw, self.seal.keys)
+        for key in self.seal.keys:
+            if key.id in signers and key.id not in good:
+                self._problem(name, f"a signature of {key.id} on what it says", "one that does not verify")
 
     def _check_releases(self, releases):
         of_seq = {}
@@ -133,6 +145,9 @@ class _Audit:
                     self._problem(name, f"{key} {want} as in the release {head.version}", f"{key} {found}")
             if release.lines() != head.lines():
                 self._problem(name, f"the files of the release {head.version}", "others")
+        problem = self.seal.problem(head.raw, name)
+        if problem:
+            self._problem(name, *problem)
         expires = head.header.get("expires")
         if expires and expires < time.time():
             when = time.strftime("%Y-%m-%d", time.gmtime(expires))

@@ -15,11 +15,13 @@ import typer
 
 from ota.errors import OtaError
 
-from . import audit, config, init, release, show
+from . import audit, config, drafts, init, release, show
 from .boards import BoardError
 from .boards.command import board
 from .deploy import deploy
 from .errors import ConfigError, HostError
+from .keys import command as keys
+from .keys.command import AsJson, ConfigFile, KeyNames, PasswordFile
 from .proof.command import prove
 from .tree import Tree
 
@@ -42,8 +44,6 @@ class Layout(str, enum.Enum):
     SUBDIR = "subdir"
 
 
-ConfigFile = Annotated[Path, typer.Option("--config", help="The settings of the project.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 ToChannel = Annotated[Optional[str], typer.Option(help="Who gets it; default: `channel` of ota.toml.")]
 Legacy = Annotated[
     Optional[Layout], typer.Option(help="Also write the layout of micropython_ota; default: `legacy` of ota.toml.")
@@ -51,6 +51,23 @@ Legacy = Annotated[
 Expires = Annotated[Optional[int], typer.Option(min=0, max=36500, help="Boards refuse it after so many days; 0: never.")]
 Rollout = Annotated[
     Optional[float], typer.Option(min=0, max=100, help="Percent of the boards that get it; publish again to raise it.")
+]
+Version = Annotated[
+    Optional[str], typer.Option(help="Semantic version; default: `version` of ota.toml, else the git tag checked out.")
+]
+Compile = Annotated[Optional[bool], typer.Option(help="Ship .mpy for all but boot.py and main.py.")]
+Origin = Annotated[
+    Optional[str], typer.Option("--from", help="Publish the content of this release again, not the source folder.")
+]
+Platform = Annotated[
+    Optional[list[str]], typer.Option(help="Only for boards of this sys.platform, such as rp2; may be repeated.")
+]
+Draft = Annotated[
+    Optional[Path], typer.Option(help="Write the unsigned manifest to this file, for `ota sign`; change no channel.")
+]
+Signed = Annotated[Optional[Path], typer.Option("--manifest", help="Publish this draft, with --signature.")]
+Signatures = Annotated[
+    Optional[list[Path]], typer.Option("--signature", help="File that `ota sign` wrote; may be repeated.")
 ]
 
 
@@ -84,42 +101,40 @@ def init_(
 
 @app.command()
 def publish(
-    version: Annotated[
-        Optional[str], typer.Option(help="Semantic version; default: `version` of ota.toml, else the git tag checked out.")
-    ] = None,
+    version: Version = None,
     channel: ToChannel = None,
     legacy: Legacy = None,
-    compile: Annotated[Optional[bool], typer.Option(help="Ship .mpy for all but boot.py and main.py.")] = None,
-    origin: Annotated[
-        Optional[str], typer.Option("--from", help="Publish the content of this release again, not the source folder.")
-    ] = None,
-    platform: Annotated[
-        Optional[list[str]], typer.Option(help="Only for boards of this sys.platform, such as rp2; may be repeated.")
-    ] = None,
+    compile: Compile = None,
+    origin: Origin = None,
+    platform: Platform = None,
     expires: Expires = None,
     rollout: Rollout = None,
+    key: KeyNames = None,
+    password_file: PasswordFile = None,
+    draft: Draft = None,
+    manifest: Signed = None,
+    signature: Signatures = None,
     config_file: ConfigFile = Path(config.NAME),
     as_json: AsJson = False,
 ) -> None:
     """Publish the source folder as a release; the same content and version again changes nothing."""
     settings = _settings(config_file, channel=channel, legacy=legacy, compile=compile, platform=platform or None)
+    if signature and not manifest:
+        raise ConfigError("--signature does not go without --manifest")
+    if manifest:
+        given = dict(version=version, compile=compile, platform=platform, expires=expires, rollout=rollout, draft=draft)
+        _refuse_with("--manifest: the draft decides it", **given, **{"from": origin})
     if origin:
-        _refuse_with_from(compile=compile, platform=platform)
-        _again(settings, origin, version, expires, rollout, as_json)
+        _refuse_with("--from: the content is that of the old release", compile=compile, platform=platform)
+    seal = _seal(settings, key, password_file, draft)
+    if manifest:
+        _from_draft(settings, manifest, signature or [], seal, as_json)
         return
-    tag = release.choose_version(version, settings)
-    with show.progress() as progress:
-        made = release.build(settings, progress)
-        done = release.publish(
-            made,
-            Tree(settings.tree),
-            tag,
-            channel=settings.channel,
-            layout=settings.legacy,
-            terms=release.Terms(settings.expires or None if expires is None else expires, rollout),
-            progress=progress,
-        )
-    _tell(done, as_json)
+    terms = release.Terms(settings.expires or None if expires is None else expires, rollout)
+    if origin:
+        _again(settings, origin, version, terms, seal, draft, as_json)
+        return
+    _fresh(settings, release.choose_version(version, settings), terms, seal, draft, as_json)
 
 
 @app.command()
@@ -134,6 +149,9 @@ def rollback(
     legacy: Legacy = None,
     expires: Expires = None,
     rollout: Rollout = None,
+    key: KeyNames = None,
+    password_file: PasswordFile = None,
+    draft: Draft = None,
     config_file: ConfigFile = Path(config.NAME),
     as_json: AsJson = False,
 ) -> None:
@@ -145,7 +163,8 @@ def rollback(
     """
     settings = _settings(config_file, channel=channel, legacy=legacy)
     version = version or release.previous(Tree(settings.tree), settings.channel)
-    _again(settings, version, tag, expires, rollout, as_json)
+    terms = release.Terms(settings.expires or None if expires is None else expires, rollout)
+    _again(settings, version, tag, terms, _seal(settings, key, password_file, draft), draft, as_json)
 
 
 @app.command()
@@ -183,9 +202,10 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check every manifest, content and legacy file of a tree; exit code 1 when something is wrong."""
-    root = dest or config.read(config_file).root
+    settings = config.read(config_file) if dest is None or config_file.exists() else None
+    root = dest or settings.root
     with show.progress() as progress:
-        reports = [audit.verify(folder, progress) for folder in audit.projects(root)]
+        reports = [audit.verify(folder, progress, _trusted(settings, folder)) for folder in audit.projects(root)]
     bad = sum(len(report.problems) for report in reports)
     if as_json:
         show.as_json({"ok": not bad, "projects": [dataclasses.asdict(report) for report in reports]})
@@ -195,6 +215,9 @@ def verify(
         raise typer.Exit(1)
 
 
+app.command("keygen")(keys.keygen)
+app.command("pubkey")(keys.pubkey)
+app.command("sign")(keys.sign)
 app.command("board")(board)
 app.command("deploy")(deploy)
 app.command("prove")(prove)
@@ -216,23 +239,44 @@ def _settings(path, **given):
     return dataclasses.replace(settings, **changes)
 
 
-def _refuse_with_from(**options):
+def _refuse_with(other, **options):
     for name, value in options.items():
-        if value:
-            raise ConfigError(f"--{name} does not go with --from: the content is that of the old release")
+        if value not in (None, False, []):
+            raise ConfigError(f"--{name} does not go with {other}")
 
 
-def _again(settings, origin, version, expires, rollout, as_json):
+def _seal(settings, key, password_file, draft):
+    if draft:
+        _refuse_with("--draft: `ota sign` signs it", key=key)
+        keys.check_outside(draft, settings, "--draft")
+    return keys.seal_of(settings, key, password_file, signs=not draft)
+
+
+def _trusted(settings, folder):
+    # Keys are those of one project.
+    is_ours = settings and folder.absolute().name == settings.project
+    return keys.trusted(settings) if is_ours else None
+
+
+def _fresh(settings, version, terms, seal, draft, as_json):
     with show.progress() as progress:
-        done = release.republish(
-            Tree(settings.tree),
-            origin,
-            channel=settings.channel,
-            version=version,
-            layout=settings.legacy,
-            terms=release.Terms(settings.expires or None if expires is None else expires, rollout),
-            progress=progress,
-        )
+        made = release.build(settings, progress)
+        options = dict(channel=settings.channel, layout=settings.legacy, terms=terms, seal=seal, draft=draft)
+        done = release.publish(made, Tree(settings.tree), version, **options, progress=progress)
+    _tell(done, as_json)
+
+
+def _again(settings, origin, version, terms, seal, draft, as_json):
+    with show.progress() as progress:
+        options = dict(channel=settings.channel, version=version, layout=settings.legacy, terms=terms)
+        done = release.republish(Tree(settings.tree), origin, **options, seal=seal, draft=draft, progress=progress)
+    _tell(done, as_json)
+
+
+def _from_draft(settings, manifest, signatures, seal, as_json):
+    with show.progress() as progress:
+        options = dict(channel=settings.channel, layout=settings.legacy, seal=seal, progress=progress)
+        done = drafts.publish(manifest, signatures, Tree(settings.tree), settings.project, **options)
     _tell(done, as_json)
 
 

@@ -35,6 +35,9 @@ class Config:
     version: str = ""
     platform: list = field(default_factory=list)
     expires: int = 0
+    key: list = field(default_factory=list)
+    keys: list = field(default_factory=list)
+    threshold: int = 1
 
     @property
     def source_folder(self):
@@ -68,6 +71,10 @@ def _is_days(value):
     return type(value) is int and 0 <= value <= 36500
 
 
+def _is_count(value):
+    return type(value) is int and 1 <= value <= 8
+
+
 PLAIN = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ - and begin with a letter, a digit or _"
 _TEXTS = "must be a list of texts, none empty"
 
@@ -84,7 +91,12 @@ KEYS = {
     "version": (_is_text, "must be a version such as v1.0.0, as text"),
     "platform": (_is_texts, _TEXTS),
     "expires": (_is_days, "must be a whole number of days from 0 (never) to 36500"),
+    "key": (_is_texts, _TEXTS),
+    "keys": (_is_texts, _TEXTS),
+    "threshold": (_is_count, "must be a whole number from 1 to 8"),
 }
+# Whose values stand in no message: somebody may have put a private key there.
+_SECRET = ("key", "keys")
 
 
 def read(path=NAME):
@@ -114,7 +126,8 @@ def read(path=NAME):
             raise ConfigError(f"{path}: {key} = {value!r}: unknown key{_guess(key)}")
         right, allowed = KEYS[key]
         if not right(value):
-            raise ConfigError(f"{path}: {key} = {value!r}: {allowed}")
+            shown = f"a value of type {type(value).__name__}" if key in _SECRET else repr(value)
+            raise ConfigError(f"{path}: {key} = {shown}: {allowed}")
     if "project" not in given:
         raise ConfigError(f"{path}: project: is missing; {PLAIN}")
     return Config(folder=path.absolute().parent, **given)

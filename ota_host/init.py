@@ -17,6 +17,8 @@ exclude = {exclude}
 destination = {destination}    # the folder that the web server serves; the release goes to {destination_plain}/{project_plain}/
 channel = {channel}
 legacy = {legacy}              # "prefix" or "subdir": also the layout of micropython_ota, for its devices
+# key = ["~/keys/{project_plain}.key"]    # signs every release; `ota keygen` makes one, outside of this folder
+# keys = ["RS256:..."]          # what the boards trust, as `ota keygen` prints it; nothing else is published
 """
 
 

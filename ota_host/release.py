@@ -3,30 +3,27 @@
 The rules that every tree keeps:
 
 - A version names one content and one `seq` for ever; `releases/<version>.manifest` never changes.
-- A channel's manifest is that of its release; only `expires` and `rollout` may be changed later.
+- A channel's manifest is that of its release; only `expires`, `rollout` and the signatures may be
+  changed later, and the `time` at which a signed one was made.
 - Files are written in an order in which every reader finds whole releases: contents, the
   release's manifest, the legacy layout with `version` last of it, the channel's manifest last of all.
 """
 
-import json
 import re
-import secrets
 import subprocess
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 
 from ota.errors import ManifestError
-from ota.manifest import NUMBER
-from ota.version import compare, parse
+from ota.version import parse
 
 from . import bootcheck, legacy, mpy, sources
 from .errors import ConfigError, HostError
+from .put import AGAIN, Published, Put
+from .terms import Terms, line
 from .tree import parse_manifest
 
-_DAY = 86400  # seconds
 _AS_SOURCE = ("boot.py", "main.py")  # MicroPython starts these by name
-_AGAIN = re.compile(r"(?P<tag>.*)[+.]rollback\.\d+")
 
 
 @dataclass(frozen=True)
@@ -43,33 +40,6 @@ class Build:
     files: dict
     requires: dict
     warnings: list
-
-
-@dataclass
-class Published:
-    """What a publication did; `written` are the names of the files that changed in the tree."""
-
-    project: str
-    channel: str
-    version: str
-    seq: int
-    files: int
-    size: int
-    written: list = field(default_factory=list)
-    warnings: list = field(default_factory=list)
-
-    @property
-    def changed(self):
-        return bool(self.written)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """For whom and how long: `expires` in days from now (0: never), `rollout` in percent; None leaves it."""
-
-    expires: int | None = None
-    rollout: float | None = None
-    now: float | None = None  # seconds since 1970, for tests
 
 
 def build(config, progress=None):
@@ -202,7 +172,9 @@ def _git_tag(folder):
     return tag
 
 
-def publish(made, tree, version, *, channel="stable", layout="none", terms=None, progress=None):
+def publish(
+    made, tree, version, *, channel="stable", layout="none", terms=None, seal=None, draft=None, progress=None
+):
     """Publish a build; the same content under the same version again changes nothing.
 
     Args:
@@ -212,13 +184,16 @@ def publish(made, tree, version, *, channel="stable", layout="none", terms=None,
         channel (str): who gets it.
         layout (str): the legacy layout to write beside it: none, prefix or subdir.
         terms (Terms): expiry and rollout.
+        seal (Seal): who signs, and what boards trust.
+        draft (Path): write the contents, and the unsigned manifest to this file; change no channel.
         progress: called with (what, done, total).
 
     Returns:
         Published.
 
     Raises:
-        HostError: the version is taken by other content, or boards would lose the library.
+        HostError: the version is taken by other content, boards would lose the library, or too
+            few of the keys that they trust signed it.
         OutsideError: the tree cannot be written, or another publisher does not end.
     """
     check_version(version)
@@ -228,20 +203,22 @@ def publish(made, tree, version, *, channel="stable", layout="none", terms=None,
         if release:
             _check_same(made, release)
         else:
-            lines = b"".join(map(_line, made.entries))
+            lines = b"".join(map(line, made.entries))
             header = {"ota": 1, "project": made.project, "version": version, "seq": tree.next_seq()}
             header.update(files=len(made.entries), size=sum(e["s"] for e in made.entries))
             if made.requires:
                 header["requires"] = made.requires
-            release = _on_terms(parse_manifest(_line(header) + lines, "the new manifest"), terms)
+            release = parse_manifest(line(header) + lines, "the new manifest")
         old = {}
         if layout != "none":
             old = {legacy.name(layout, version, path): data for path, data in made.files.items()}
-        put = _Put(tree, release, channel, terms, made.warnings, progress)
+        put = Put(tree, release, channel, terms, made.warnings, seal, draft, progress)
         return put.run(made.contents, old, version if old else "")
 
 
-def republish(tree, origin, *, channel="stable", version=None, layout="none", terms=None, progress=None):
+def republish(
+    tree, origin, *, channel="stable", version=None, layout="none", terms=None, seal=None, draft=None, progress=None
+):
     """Publish the content of the release `origin` again, so that boards of the channel go (back) to it.
 
     A channel that is behind `origin` simply gets it. Else the content needs a new `seq`, and so a
@@ -256,21 +233,21 @@ def republish(tree, origin, *, channel="stable", version=None, layout="none", te
         if not source:
             there = ", ".join(m.version for m in tree.releases()) or "none"
             raise HostError(f"{tree.folder}: there is no release {origin}; there are: {there}")
-        contents = _contents(tree, source)
+        contents = contents_of(tree, source)
         head = tree.manifest(channel + ".manifest")
         release = source
         if version:
-            release = tree.release(check_version(version)) or _again(source, version, tree.next_seq(), terms)
-            if _identity(release) != _identity(source):
+            release = tree.release(check_version(version)) or _again(source, version, tree.next_seq())
+            if identity(release) != identity(source):
                 raise HostError(f"version {version} is taken by other content than that of {origin}")
         elif head and head.seq > source.seq:
             release = tree.release(head.version) or head
-            if _identity(head) != _identity(source):
+            if identity(head) != identity(source):
                 seq = tree.next_seq()
-                release = _again(source, _tag(source.version, seq), seq, terms)
+                release = _again(source, _tag(source.version, seq), seq)
         shown = version or first_tag(source.version)
-        old, lost = _legacy_again(tree, source, contents, layout, shown)
-        put = _Put(tree, release, channel, terms, lost, progress)
+        old, lost = legacy_again(tree, source, contents, layout, shown)
+        put = Put(tree, release, channel, terms, lost, seal, draft, progress)
         return put.run(contents, old, shown if old and not lost else "")
 
 
@@ -288,8 +265,8 @@ def previous(tree, channel):
             f"{tree.folder}: the channels {', '.join(channels)} share the releases, so name the one to go back to"
         )
     releases = tree.releases()
-    now = _identity(channels[channel])
-    first = next((m for m in releases if _identity(m) == now), channels[channel])
+    now = identity(channels[channel])
+    first = next((m for m in releases if identity(m) == now), channels[channel])
     before = [m for m in releases if m.seq < first.seq]
     if not before:
         raise HostError(f"{tree.folder}: there is no release before {first.version}")
@@ -298,7 +275,7 @@ def previous(tree, channel):
 
 def first_tag(version):
     """The version whose content `<version>+rollback.<n>` is."""
-    again = _AGAIN.fullmatch(version)
+    again = AGAIN.fullmatch(version)
     return again["tag"] if again else version
 
 
@@ -307,12 +284,8 @@ def _tag(version, seq):
     return f"{version}{'.' if '+' in version else '+'}rollback.{seq}"
 
 
-def _line(obj):
-    return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _identity(release):
-    # What a version stands for; the rest of a manifest is for whom and how long.
+def identity(release):
+    """What the version of a Manifest stands for; the rest is for whom and how long."""
     requires = {k: v for k, v in release.header.get("requires", {}).items() if v}
     return release.header["project"], requires, [_content(e) for e in release.entries]
 
@@ -322,7 +295,7 @@ def _content(entry):
 
 
 def _check_same(made, release):
-    project, requires, entries = _identity(release)
+    project, requires, entries = identity(release)
     where = f"version {release.version} is published already"
     for what, there, new in (("project", project, made.project), ("requires", requires, made.requires)):
         if there != new:
@@ -334,41 +307,14 @@ def _check_same(made, release):
         raise HostError(f"{where} with other content ({some}); give this one a new version")
 
 
-def _on_terms(release, terms, salt=None):
-    # The same release with another expiry or rollout in its header, in the format's order.
-    header = dict(release.header)
-    tail = {key: header.pop(key) for key in ("files", "size", "requires", "rollout") if key in header}
-    if terms.expires is not None:
-        header.pop("expires", None)
-        if terms.expires:
-            header["expires"] = _end_of_day(terms)
-    rollout = tail.get("rollout", {})
-    if terms.rollout is not None and terms.rollout != rollout.get("percent", 100):
-        tail.pop("rollout", None)
-        if terms.rollout < 100:
-            percent = int(terms.rollout) if terms.rollout == int(terms.rollout) else terms.rollout
-            tail["rollout"] = {"percent": percent, "salt": rollout.get("salt") or salt or secrets.token_hex(8)}
-    raw = _line({**header, **tail}) + release.lines()
-    return release if raw == release.raw else parse_manifest(raw, "the new manifest")
-
-
-def _end_of_day(terms):
-    # Whole days, so that a job that runs twice a day publishes the same bytes.
-    now = time.time() if terms.now is None else terms.now
-    end = (int(now) // _DAY + terms.expires + 1) * _DAY
-    if end > NUMBER:
-        raise ConfigError(f"expires = {terms.expires}: ends after 19 January 2038, the last time that boards accept")
-    return end
-
-
-def _again(source, version, seq, terms):
-    header = {key: value for key, value in source.header.items() if key not in ("expires", "rollout")}
+def _again(source, version, seq):
+    header = {key: value for key, value in source.header.items() if key not in ("time", "expires", "rollout")}
     header.update(version=version, seq=seq)
-    raw = _line(header) + source.lines()
-    return _on_terms(parse_manifest(raw, "the new manifest"), terms)
+    return parse_manifest(line(header) + source.lines(), "the new manifest")
 
 
-def _contents(tree, release):
+def contents_of(tree, release):
+    """The contents of a release: SHA-256 in hex -> bytes; raises HostError when one is gone or damaged."""
     contents = {}
     for entry in release.entries:
         name = tree.blob(entry["h"])
@@ -380,7 +326,7 @@ def _contents(tree, release):
     return contents
 
 
-def _legacy_again(tree, source, contents, layout, version):
+def legacy_again(tree, source, contents, layout, version):
     # Old devices go back by the old tag, whose files mostly are there. Sources of .mpy must be.
     old, lost = {}, []
     if layout == "none":
@@ -396,83 +342,6 @@ def _legacy_again(tree, source, contents, layout, version):
                 continue
         old[legacy.name(layout, version, path)] = data
     return old, lost
-
-
-class _Put:
-    """One publication, under the lock: decides everything first, then writes in the order of the rules."""
-
-    def __init__(self, tree, release, channel, terms, warnings, progress):
-        self.tree, self.release, self.channel = tree, release, channel
-        self.progress = progress or (lambda what, done, total: None)
-        header = release.header
-        numbers = release.version, release.seq, header["files"], header["size"]
-        self.done = Published(header["project"], channel, *numbers, warnings=list(warnings))
-        channels = tree.channels()
-        self.head = channels.get(channel)
-        self._check_others(channels)
-        self.target = self._target(terms)
-
-    def _check_others(self, channels):
-        for name, head in channels.items():
-            if head.header["project"] != self.done.project:
-                was = f"{self.tree.folder / name}.manifest: project is {head.header['project']!r}"
-                raise HostError(f"{was}, not {self.done.project!r}; publish to another folder")
-            if _has_library(head) and not _has_library(self.release):
-                raise HostError(
-                    f"the release has no file of the library, and {head.version} on {name} has: "
-                    "boards would delete it and never update again; put ota/ or lib/ota/ into the source folder"
-                )
-
-    def _target(self, terms):
-        # The channel's new manifest, or None when the channel is further.
-        if self.head and self.head.seq > self.release.seq:
-            self.done.warnings.append(
-                f"{self.channel} has {self.head.version} since then, and keeps it; "
-                f"`ota rollback {self.release.version}` goes back"
-            )
-            return None
-        salt = self.release.header.get("rollout", {}).get("salt")
-        if self.head and self.head.seq == self.release.seq:
-            return _on_terms(self.head, terms, salt)
-        is_new = not _AGAIN.fullmatch(self.release.version)
-        if self.head and is_new and compare(self.release.version, self.head.version) < 0:
-            self.done.warnings.append(
-                f"{self.release.version} sorts before {self.head.version}, which {self.channel} has now; "
-                "boards install it all the same, because seq decides"
-            )
-        return _on_terms(self.release, terms, salt)
-
-    def run(self, contents, old, shown):
-        """Write; `old` are the legacy files (name -> bytes), `shown` what `version` is to say, if anything."""
-        if self.target is None:
-            old, shown = {}, ""
-        for name, data in old.items():
-            there = self.tree.read(name)
-            if there is not None and there != data:
-                raise HostError(f"{self.tree.folder / name}: is there with other content; give this release a new version")
-        files = [(self.tree.blob(digest), data) for digest, data in sorted(contents.items())]
-        files.append((f"releases/{self.release.version}.manifest", self.release.raw))
-        files += sorted(old.items())
-        if shown:
-            files.append(("version", shown.encode()))
-        if self.target:
-            files.append((self.channel + ".manifest", self.target.raw))
-        for i, (name, data) in enumerate(files, 1):
-            if self.tree.write(name, data):
-                self.done.written.append(name)
-            self.progress("writing", i, len(files))
-        self._note_legacy(shown)
-        return self.done
-
-    def _note_legacy(self, shown):
-        says = self.tree.read("version")
-        if says is not None and self.target and not shown:
-            text = says.decode(errors="replace")
-            self.done.warnings.append(f"the legacy file `version` still says {text!r}: this is not for those devices")
-
-
-def _has_library(release):
-    return any(e["p"].startswith(bootcheck.VITAL_FOLDERS) for e in release.entries)
 
 
 __all__ = ["Build", "Published", "Terms", "build", "choose_version", "previous", "publish", "republish"]

@@ -51,6 +51,11 @@ def published(done):
         warning(message)
     head = f"{done.project} {done.version} (seq {done.seq}) on {done.channel}"
     size = f"{done.files} files, {decimal(done.size)}"
+    if done.draft:
+        out.print(Text(f"drafted {head}: {size}; next: ota sign {done.draft} --key KEY"))
+        return
+    if done.signed:
+        size += f", signed by {', '.join(done.signed)}"
     if done.changed:
         blobs = sum(name.startswith("blobs/") for name in done.written)
         out.print(Text(f"published {head}: {size}, {blobs} of the contents new"))

@@ -22,6 +22,7 @@ from ota.errors import ManifestError
 from ota.manifest import NUMBER, Reader
 
 from .errors import HostError, OutsideError
+from .keys import split
 
 END = ".manifest"
 WAIT = 60  # seconds for another publisher to finish
@@ -43,9 +44,14 @@ class Manifest:
     def seq(self):
         return self.header["seq"]
 
+    @property
+    def body(self):
+        """All that a signature covers (bytes)."""
+        return split(self.raw)[0]
+
     def lines(self):
         """The file lines (bytes) as they stand."""
-        return self.raw.split(b"\n", 1)[1].split(b'{"sig"', 1)[0]
+        return self.body.split(b"\n", 1)[1]
 
 
 def parse_manifest(raw, name):

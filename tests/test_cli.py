@@ -155,7 +155,7 @@ class TestPublish:
         code, out, err = ota(*words, "--json")
         assert (code, err, json.loads(out)) == (0, "", {
             "project": "sample", "channel": "stable", "version": "v1.0.0", "seq": 1, "files": 2, "size": 31,
-            "written": [], "warnings": [], "changed": False,
+            "written": [], "warnings": [], "signed": [], "draft": "", "changed": False,
         })  # fmt: skip
 
     def test_options_win_over_ota_toml(self, folder, ota):

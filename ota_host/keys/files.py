@@ -1,0 +1,235 @@
+"""Private keys in files: PEM (PKCS#8) for RSA and EC, a JWK inside a JWE for the secret of HS256."""
+
+import base64
+import contextlib
+import hmac
+import json
+import os
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+
+from ..errors import ConfigError, HostError, OutsideError
+from .board import EXPONENT, BoardKey, check_alg, of_public
+from .signer import Signer
+
+# OWASP's count for PBKDF2 with HMAC-SHA-512; that of `cryptography` is 2,048.
+_ROUNDS = 210_000
+_JWE = ["PBES2-HS512+A256KW", "A256GCM"]
+BITS = (2048, 3072, 4096)
+_SECRET = 32  # bytes
+
+
+class FileSigner(Signer):
+    """Signs with a private key that a file holds."""
+
+    def __init__(self, private, name):
+        self._private = private
+        raw = private if isinstance(private, bytes) else None
+        key = BoardKey("HS256", raw) if raw else of_public(private.public_key(), name)
+        super().__init__(key.text, name)
+
+    @classmethod
+    def open(cls, path, password):
+        """Read a file.
+
+        Args:
+            path (str or Path): the file.
+            password: called with the name of the file, for its password (bytes), when it has one.
+
+        Raises:
+            ConfigError: no such file, no private key, or one that is neither encrypted nor its owner's alone.
+            HostError: wrong password.
+            OutsideError: it cannot be read.
+        """
+        path = Path(path).expanduser()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise ConfigError(f"key {path}: no such file; `ota keygen {path}` makes one") from None
+        except OSError as e:
+            raise OutsideError(f"key {path}: cannot be read: {e.strerror}") from None
+        load = _pem if b"-----BEGIN" in data else _jwk
+        private, is_encrypted = load(data, f"key {path}", lambda: password(f"key {path}"))
+        if not is_encrypted:
+            _check_mode(path)
+        return cls(private, f"key {path}")
+
+    def _sign(self, message):
+        if self.alg == "HS256":
+            return hmac.digest(self._private, message, "sha256")
+        from cryptography.hazmat.primitives.asymmetric import ec, padding
+        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        if self.alg == "RS256":
+            return self._private.sign(message, padding.PKCS1v15(), SHA256())
+        r, s = decode_dss_signature(self._private.sign(message, ec.ECDSA(SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def _pem(data, where, password):
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    if b"PRIVATE KEY-----" not in data:
+        raise ConfigError(f"{where}: is no private key, and only that can sign")
+    is_encrypted = b"BEGIN ENCRYPTED" in data or b"Proc-Type: 4,ENCRYPTED" in data
+    try:
+        return load_pem_private_key(data, password() if is_encrypted else None), is_encrypted
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        if is_encrypted:
+            raise HostError(f"{where}: the password is wrong, or the file damaged") from None
+        raise ConfigError(f"{where}: is no PEM private key of RSA or EC") from None
+
+
+def _jwk(data, where, password):
+    is_encrypted = not data.lstrip().startswith(b"{")
+    if is_encrypted:
+        if data.count(b".") != 4:
+            raise ConfigError(f"{where}: is no private key; `ota keygen` makes one")
+        data = _decrypt(data, where, password())
+    try:
+        jwk = json.loads(data)
+        secret = base64.urlsafe_b64decode(jwk["k"] + "==") if jwk["kty"] == "oct" else b""
+    except (ValueError, KeyError, TypeError):
+        secret = b""
+    if not secret:
+        raise ConfigError(f"{where}: is no JWK of kind oct")
+    return secret, is_encrypted
+
+
+def _oct(password):
+    from joserfc.jwk import OctKey
+
+    with warnings.catch_warnings():
+        # It takes a password for a key, and calls a short one weak.
+        warnings.simplefilter("ignore")
+        return OctKey.import_key(password)
+
+
+def _decrypt(data, where, password):
+    from joserfc import jwe
+    from joserfc.errors import JoseError
+
+    try:
+        return jwe.decrypt_compact(data.strip(), _oct(password), algorithms=_JWE).plaintext
+    except (JoseError, ValueError):
+        raise HostError(f"{where}: the password is wrong, or the file damaged") from None
+
+
+def _check_mode(path):
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        raise ConfigError(f"key {path}: is not encrypted, and others may read it (mode {mode:04o}); chmod 600 {path}")
+
+
+def generate(path, alg="RS256", bits=3072, password=None):
+    """Make a key: the file `path` and `path`.pub, neither of which may be there.
+
+    Args:
+        path (Path): the private key's file; its mode becomes 0600.
+        alg (str): RS256, ES256 or HS256.
+        bits (int): of an RSA key: 2048, 3072 or 4096.
+        password: called with the name of the file, for what encrypts it (bytes); None leaves it in the open.
+
+    Returns:
+        FileSigner: the key.
+
+    Raises:
+        ConfigError: a file that is there, or other bits.
+        OutsideError: it cannot be written.
+    """
+    path = Path(path).expanduser()
+    public = path.with_name(path.name + ".pub")
+    for file in (path, public):
+        if os.path.lexists(file):
+            raise ConfigError(f"{file}: is there already, and a key is never replaced; give another name")
+    if bits not in BITS:
+        raise ConfigError(f"bits = {bits}: must be one of {', '.join(map(str, BITS))}")
+    check_alg(alg)
+    password = password and password(f"key {path}")
+    if alg == "HS256":
+        private = os.urandom(_SECRET)
+        data = _encode_secret(private, password)
+    else:
+        private = _new_private(alg, bits)
+        data = _encode_private(private, password)
+    signer = FileSigner(private, f"key {path}")
+    _write_new(path, data, 0o600)
+    _write_new(public, signer.board_key.encode() + b"\n", 0o600 if alg == "HS256" else 0o644)
+    return signer
+
+
+def _new_private(alg, bits):
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    if alg == "RS256":
+        return rsa.generate_private_key(EXPONENT, bits)
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _encode_private(private, password):
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    if password is None:
+        return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    # `cryptography` reads any count of rounds and writes 2,048 only.
+    from Crypto.IO import PEM, PKCS8
+    from Crypto.Util.asn1 import DerNull, DerObjectId
+
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    oid, inner, curve = PKCS8.unwrap(der)
+    wrapped = PKCS8.wrap(
+        inner,
+        oid,
+        password,
+        protection="PBKDF2WithHMAC-SHA512AndAES256-CBC",
+        prot_params={"iteration_count": _ROUNDS, "salt_size": 16},
+        key_params=DerObjectId().decode(curve) if curve else DerNull(),
+    )
+    return PEM.encode(wrapped, "ENCRYPTED PRIVATE KEY").encode() + b"\n"
+
+
+def _encode_secret(secret, password):
+    text = {"kty": "oct", "use": "sig", "alg": "HS256", "k": base64.urlsafe_b64encode(secret).decode().rstrip("=")}
+    data = json.dumps(text, separators=(",", ":"))
+    if password is not None:
+        from joserfc import jwe
+
+        header = {"alg": _JWE[0], "enc": _JWE[1], "p2c": _ROUNDS, "cty": "jwk+json"}
+        data = jwe.encrypt_compact(header, data.encode(), _oct(password), algorithms=_JWE)
+    return data.encode() + b"\n"
+
+
+def _write_new(path, data, mode):
+    # Whole or not at all, with its mode from the first byte, and never over another file.
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=".ota-key-", dir=path.parent)  # made with mode 0600
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            os.chmod(scratch, mode)
+            _name(scratch, path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(scratch)
+    except FileExistsError:
+        raise ConfigError(f"{path}: is there already, and a key is never replaced; give another name") from None
+    except OSError as e:
+        raise OutsideError(f"{path}: cannot be written: {e.strerror}") from None
+
+
+def _name(scratch, path):
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links: nothing else can name a file only if the name is free.
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.rename(scratch, path)

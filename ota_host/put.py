@@ -1,0 +1,190 @@
+"""One publication: what the channel gets, who signs it, and the order in which its files are written."""
+
+import contextlib
+import re
+from dataclasses import dataclass, field
+
+from ota.version import compare
+
+from . import bootcheck
+from .errors import HostError
+from .keys import Seal, split
+from .terms import on_terms
+from .tree import parse_manifest
+
+# The version of content that is published again.
+AGAIN = re.compile(r"(?P<tag>.*)[+.]rollback\.\d+")
+
+
+@dataclass
+class Published:
+    """What a publication did.
+
+    `written` are the names of the files that changed in the tree; `signed` the ids of the keys that
+    signed the channel's manifest; `draft` the file with an unsigned manifest, when the channel got none.
+    """
+
+    project: str
+    channel: str
+    version: str
+    seq: int
+    files: int
+    size: int
+    written: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)
+    signed: list = field(default_factory=list)
+    draft: str = ""
+
+    @property
+    def changed(self):
+        return bool(self.written)
+
+
+class Put:
+    """One publication, under the lock: decides everything first, then writes in the order of the rules.
+
+    Args:
+        tree (Tree): where to.
+        release (Manifest): what; signed here when it is new.
+        channel (str): who gets it.
+        terms (Terms): expiry and rollout.
+        warnings (list of str): to pass on.
+        seal (Seal): who signs, and what boards trust.
+        draft (Path): as for `publish`.
+        progress: called with (what, done, total).
+        target (Manifest): what the channel is to have, when that is decided already.
+    """
+
+    def __init__(self, tree, release, channel, terms, warnings, seal=None, draft=None, progress=None, target=None):
+        self.tree, self.release, self.channel, self.terms = tree, release, channel, terms
+        self.seal, self.draft = seal or Seal(), draft
+        self.signs = bool(self.seal.signers or draft)
+        self.progress = progress or (lambda what, done, total: None)
+        header = release.header
+        numbers = release.version, release.seq, header["files"], header["size"]
+        self.done = Published(header["project"], channel, *numbers, warnings=list(warnings))
+        channels = tree.channels()
+        self.head = channels.get(channel)
+        self._check_others(channels)
+        if not target and tree.read(self._name()) is None:
+            self.release = self._sign(on_terms(release, terms, signs=self.signs))
+        self.target = target or self._target()
+
+    def _name(self):
+        return f"releases/{self.release.version}.manifest"
+
+    def _sign(self, manifest):
+        if self.draft:
+            return manifest
+        raw = self.seal.sign(manifest.raw)
+        return manifest if raw == manifest.raw else parse_manifest(raw, "the new manifest")
+
+    def _check_others(self, channels):
+        for name, head in channels.items():
+            if head.header["project"] != self.done.project:
+                was = f"{self.tree.folder / name}.manifest: project is {head.header['project']!r}"
+                raise HostError(f"{was}, not {self.done.project!r}; publish to another folder")
+            if _has_library(head) and not _has_library(self.release):
+                raise HostError(
+                    f"the release has no file of the library, and {head.version} on {name} has: "
+                    "boards would delete it and never update again; put ota/ or lib/ota/ into the source folder"
+                )
+
+    def _target(self):
+        # The channel's new manifest, or None when the channel is further.
+        if self.head and self.head.seq > self.release.seq:
+            self.done.warnings.append(
+                f"{self.channel} has {self.head.version} since then, and keeps it; "
+                f"`ota rollback {self.release.version}` goes back"
+            )
+            return None
+        salt = self.release.header.get("rollout", {}).get("salt")
+        if self.head and self.head.seq == self.release.seq:
+            return self._sign(on_terms(self.head, self.terms, salt, self.signs))
+        is_new = not AGAIN.fullmatch(self.release.version)
+        if self.head and is_new and compare(self.release.version, self.head.version) < 0:
+            self.done.warnings.append(
+                f"{self.release.version} sorts before {self.head.version}, which {self.channel} has now; "
+                "boards install it all the same, because seq decides"
+            )
+        return self._sign(on_terms(self.release, self.terms, salt, self.signs))
+
+    def run(self, contents, old, shown):
+        """Write; `old` are the legacy files (name -> bytes), `shown` what `version` is to say, if anything."""
+        self._check_secrets({**contents, **old})
+        if self.draft:
+            return self._write_draft(contents)
+        if self.target is None:
+            old, shown = {}, ""
+        else:
+            self._check_signed()
+        for name, data in old.items():
+            there = self.tree.read(name)
+            if there is not None and there != data:
+                raise HostError(f"{self.tree.folder / name}: is there with other content; give this release a new version")
+        files = [(self.tree.blob(digest), data) for digest, data in sorted(contents.items())]
+        files.append((self._name(), self.release.raw))
+        files += sorted(old.items())
+        if shown:
+            files.append(("version", shown.encode()))
+        if self.target:
+            files.append((self.channel + ".manifest", self.target.raw))
+        self._write(files)
+        self._note_legacy(shown)
+        return self.done
+
+    def _write(self, files):
+        for i, (name, data) in enumerate(files, 1):
+            if self.tree.write(name, data):
+                self.done.written.append(name)
+            self.progress("writing", i, len(files))
+
+    def _check_secrets(self, contents):
+        for key, secret in self.seal.secrets().items():
+            for name, data in contents.items():
+                if secret in data:
+                    paths = [e["p"] for e in self.release.entries if e["h"] == name] or [name]
+                    raise HostError(
+                        f"{paths[0]}: holds the secret of the HS256 key {key}: whoever reads the server could sign; "
+                        "keep it in a file on the board that is in no release"
+                    )
+
+    def _check_signed(self):
+        name = self.tree.folder / f"{self.channel}.manifest"
+        self.seal.check(self.target.raw, name)
+        signatures = split(self.target.raw)[1]
+        self.done.signed = [s["key"] for s in signatures]
+        if self.head and not signatures and split(self.head.raw)[1]:
+            self.done.warnings.append(
+                f"{self.channel} had a signed manifest and this one is not: "
+                "boards with a SignatureVerifier refuse it; publish it again with --key"
+            )
+
+    def _write_draft(self, contents):
+        if self.target is None:
+            raise HostError(f"{self.channel} has {self.head.version}, which is newer: nothing to draft")
+        body = self.target.body
+        with contextlib.suppress(OSError, HostError):
+            there = parse_manifest(self.draft.read_bytes(), self.draft)
+            if _but_for_time(there) == _but_for_time(self.target):
+                body = there.body
+        self._write([(self.tree.blob(digest), data) for digest, data in sorted(contents.items())])
+        self.done.draft = str(self.draft)
+        if not self.draft.is_file() or self.draft.read_bytes() != body:
+            self.draft.write_bytes(body)
+            self.done.written.append(self.done.draft)
+        return self.done
+
+    def _note_legacy(self, shown):
+        says = self.tree.read("version")
+        if says is not None and self.target and not shown:
+            text = says.decode(errors="replace")
+            self.done.warnings.append(f"the legacy file `version` still says {text!r}: this is not for those devices")
+
+
+def _but_for_time(manifest):
+    return {**manifest.header, "time": 0}, manifest.lines()
+
+
+def _has_library(release):
+    return any(e["p"].startswith(bootcheck.VITAL_FOLDERS) for e in release.entries)

@@ -1,0 +1,73 @@
+"""The terms of a publication: for whom, how long, and since when. They stand in a manifest's header."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+
+from ota.manifest import NUMBER
+
+from .errors import ConfigError
+from .tree import parse_manifest
+
+_DAY = 86400  # seconds
+# The format's order of the header's keys.
+_ORDER = ("ota", "project", "version", "seq", "time", "expires", "files", "size", "requires", "rollout")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """For whom and how long: `expires` in days from now (0: never), `rollout` in percent; None leaves it."""
+
+    expires: int | None = None
+    rollout: float | None = None
+    now: float | None = None  # seconds since 1970, for tests
+
+    @property
+    def time(self):
+        """Now, in whole seconds since 1970."""
+        return int(time.time() if self.now is None else self.now)
+
+
+def line(obj):
+    """One line of a manifest (bytes)."""
+    return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def on_terms(manifest, terms, salt=None, signs=False):
+    """The same release on other terms, without signatures; `manifest` itself when nothing changes.
+
+    Args:
+        manifest (Manifest): the release.
+        terms (Terms): what changes.
+        salt (str): of its rollout, if it had one before.
+        signs (bool): it will be signed, and so carries the time when it was made.
+    """
+    header = dict(manifest.header)
+    made = header.pop("time", None)
+    if terms.expires is not None:
+        header.pop("expires", None)
+        if terms.expires:
+            header["expires"] = _end_of_day(terms)
+    rollout = header.get("rollout", {})
+    if terms.rollout is not None and terms.rollout != rollout.get("percent", 100):
+        header.pop("rollout", None)
+        if terms.rollout < 100:
+            percent = int(terms.rollout) if terms.rollout == int(terms.rollout) else terms.rollout
+            header["rollout"] = {"percent": percent, "salt": rollout.get("salt") or salt or secrets.token_hex(8)}
+    if made is not None and {"time": made, **header} == manifest.header:
+        return manifest
+    if signs:
+        header["time"] = terms.time
+    elif header == manifest.header:
+        return manifest
+    order = sorted(header, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
+    return parse_manifest(line({key: header[key] for key in order}) + manifest.lines(), "the new manifest")
+
+
+def _end_of_day(terms):
+    # Whole days, so that a job that runs twice a day publishes the same bytes.
+    end = (terms.time // _DAY + terms.expires + 1) * _DAY
+    if end > NUMBER:
+        raise ConfigError(f"expires = {terms.expires}: ends after 19 January 2038, the last time that boards accept")
+    return end
