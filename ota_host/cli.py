@@ -241,7 +241,7 @@ def _settings(path, **given):
 
 def _refuse_with(other, **options):
     for name, value in options.items():
-        if value not in (None, False, []):
+        if value is not None and value is not False and value != []:
             raise ConfigError(f"--{name} does not go with {other}")
 
 
