@@ -4,11 +4,7 @@ import os
 import sys
 import time
 
-from ota.errors import OtaError
-from ota.transports.http import HttpTransport
-from ota.verifiers.tuf.client import Client
-from ota.verifiers.tuf.files import Files, quote
-from ota.verifiers.tuf.metadata import bad
+from ota.errors import OtaError, VerifyError
 
 
 def options(words):
@@ -26,6 +22,8 @@ def options(words):
 
 
 def transport(url):
+    from ota.transports.http import HttpTransport
+
     return HttpTransport(url, retries=0)
 
 
@@ -39,6 +37,8 @@ def copy(source, target):
 
 
 def download(client, path, urls, folder):
+    from ota.verifiers.tuf.files import quote
+
     entry = client.find(path)
     to = folder + "/" + quote(path)
     if client.files.fits(to, entry):
@@ -50,7 +50,7 @@ def download(client, path, urls, folder):
         folders, slash, last = path.rpartition("/")
         name = "%s%s%s.%s" % (folders, slash, digest, last)
     if not client.files.fetch(name, to + ".new", entry["length"], entry, urls):
-        bad(path, "is not there")
+        raise VerifyError("target %s is not there" % path)
     os.rename(to + ".new", to)
 
 
@@ -59,6 +59,9 @@ def main(words):
     folder = given["metadata-dir"]
     if rest[0] == "init":
         return copy(rest[1], folder + "/root.json")
+    from ota.verifiers.tuf.client import Client
+    from ota.verifiers.tuf.files import Files
+
     now = "%04d-%02d-%02dT%02d:%02d:%02dZ" % time.gmtime()[:6]
     client = Client(Files(transport(given["metadata-url"]), folder), now)
     client.refresh()

@@ -97,7 +97,8 @@ class HttpTransport(Transport):
                 link = None
 
     def _open(self, name, start=0, etag=None):
-        url = self._url + quote(name)
+        # `%2F` is a slash that parts nothing: roles of TUF may have one in their name.
+        url = self._url + quote(name).replace("%252F", "%2F")
         extra = "Range: bytes=%d-\r\n" % start if start else ""
         if etag:
             extra += "%s: %s\r\n" % ("If-Range" if start else "If-None-Match", etag)

@@ -17,14 +17,17 @@ def _root(x, k):
 
 def _constants():
     # The first 64 bits of the fractions of roots of the first 80 primes.
-    primes = []
+    words = bytearray(640)
+    squares = []
     n = 2
-    while len(primes) < 80:
-        if all(n % p for p in primes):
-            primes.append(n)
+    for i in range(0, 640, 8):
+        while 0 in [n % p for p in range(2, 21) if p < n]:  # the 80th prime is 409
+            n += 1
+        words[i : i + 8] = (_root(n << 192, 3) & _MASK).to_bytes(8, "big")
+        if i < 64:
+            squares.append(_root(n << 128, 2) & _MASK)
         n += 1
-    cubes = b"".join([(_root(p << 192, 3) & _MASK).to_bytes(8, "big") for p in primes])
-    return cubes, [_root(p << 128, 2) & _MASK for p in primes[:8]]
+    return words, squares
 
 
 _K, _START = _constants()

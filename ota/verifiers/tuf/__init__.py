@@ -3,9 +3,7 @@
 import time
 from binascii import hexlify
 
-from ...bootguard import base
 from ...errors import SignatureError, StorageError
-from ...policy import clock
 from .. import Verifier
 
 _PREFIX = "tuf/"  # below the project's root on the server
@@ -25,11 +23,14 @@ class TufVerifier(Verifier):
     signs = True
 
     def __init__(self, root, folder=None):
+        from ...bootguard import base
+
         self._root = root
         self._folder = folder or base() + ".ota/tuf"
         self._entry = {}
 
     def _begin(self, transport, channel, state):
+        from ...policy import clock
         from .client import Client
         from .files import Files
 

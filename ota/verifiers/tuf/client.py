@@ -25,11 +25,13 @@ class Client:
         Raises:
             OtaError: what is trusted stays as far as it came.
         """
-        self._refresh_root()  # 5.3
-        self._refresh_timestamp()  # 5.4
-        meta = self._timestamp["meta"]["snapshot.json"]
-        self._snapshot = self._role("snapshot", "snapshot", meta, self._root)  # 5.5
-        self._targets = self._role("targets", "targets", self._meta("targets"), self._root)  # 5.6
+        try:
+            self._refresh_root()  # 5.3
+            entry = self._refresh_timestamp()  # 5.4
+            self._snapshot = self._role("snapshot", "snapshot", entry, self._root)  # 5.5
+            self._targets = self._role("targets", "targets", self._meta("targets"), self._root)  # 5.6
+        except MemoryError:
+            bad("the repository's", "does not fit into RAM")
 
     def _trusted(self, kind, name, by):
         # What is kept of before, None when it no longer counts.
@@ -77,7 +79,7 @@ class Client:
         (new or old).check_time(self._now)  # 5.4.4
         if new:
             self.files.keep("timestamp")  # 5.4.5
-        self._timestamp = (new or old).signed
+        return _snapshot_of(new or old)
 
     def _meta(self, name):
         entry = self._snapshot["meta"].get(name + ".json")

@@ -3,6 +3,7 @@
 import os
 from binascii import hexlify
 from hashlib import sha256
+from io import BytesIO
 
 from ...errors import HashError, NotFoundError, VerifyError
 from .metadata import Metadata
@@ -58,7 +59,7 @@ class Files:
         prefix (str): what the names of metadata begin with on the server.
     """
 
-    limits = {"root": 512000, "timestamp": 16384, "snapshot": 2000000, "targets": 5000000}  # bytes
+    limits = {"root": 131072, "timestamp": 16384, "snapshot": 131072, "targets": 131072}  # bytes
 
     def __init__(self, transport, folder, prefix=""):
         self._transport = transport
@@ -79,37 +80,42 @@ class Files:
                 os.mkdir("/".join(parts[:i]))
             except OSError:
                 pass  # it is there, or the next line says why not
-        with open(root, "rb") as f, open(self._folder + "new", "wb") as g:
-            while True:
-                n = f.readinto(self._buffer)
-                if not n:
-                    break
-                g.write(self._buffer[:n])
+        with open(root, "rb") as f:
+            self._copy(f)
         self.keep("root")
 
     def path(self, name):
         """Where the metadata of the role `name` is kept (str)."""
         return self._folder + quote(name) + ".json"
 
-    def fetch(self, name, to, limit, entry=None, transport=None):
-        """Write the object `name` of the server to the file `to`, checked; gives False for a 404."""
+    def fetch(self, name, path, limit, entry=None, transport=None):
+        """Bring the object `name` of the server, checked by `entry` (dict); gives False for a 404.
+
+        Args:
+            path (str): of the file that it becomes, None to give it as a file in RAM instead.
+            limit (int): in bytes. transport (Transport): default: that of the metadata.
+        """
         checks = Hashes(name, entry or {})
         try:
             stream = (transport or self._transport).open(name, limit=limit)
         except NotFoundError:
             return False
         try:
-            with open(to, "wb") as f:
+            f = open(path, "wb") if path else BytesIO()
+            try:
                 while True:
                     n = stream.readinto(self._buffer)
                     if not n:
                         break
                     checks.update(self._buffer[:n])
                     f.write(self._buffer[:n])
+            finally:
+                if path:
+                    f.close()
         finally:
             stream.close()
         checks.check()
-        return True
+        return f
 
     def fits(self, path, entry):
         """Whether the file at `path` is what `entry` (dict) describes."""
@@ -137,12 +143,29 @@ class Files:
         # A slash in the name of a role is none of the path.
         url = "%s%s%s.json" % (self._prefix, version, name.replace("/", "%2F"))
         limit = entry.get("length") or self.limits[kind]
-        if self.fetch(url, self._folder + "new", limit, entry):
-            return self.read(kind, name, self._folder + "new")
+        # The timestamp is small, and mostly is what it was: that is worth no flash.
+        path = None if kind == "timestamp" else self._folder + "new"
+        self._fresh = self.fetch(url, path, limit, entry)
+        if self._fresh:
+            if path:
+                return self.read(kind, name, path)
+            self._fresh.seek(0)
+            return Metadata(self._fresh, kind, name)
 
     def keep(self, name):
         """What came last is trusted: in one step, a power cut leaves the old file or the new one."""
+        if name == "timestamp":
+            self._fresh.seek(0)
+            self._copy(self._fresh)
         os.rename(self._folder + "new", self.path(name))
+
+    def _copy(self, f):
+        with open(self._folder + "new", "wb") as g:
+            while True:
+                n = f.readinto(self._buffer)
+                if not n:
+                    return
+                g.write(self._buffer[:n])
 
     def keep_root(self, version, rotates):
         """As `keep` for the root; with `rotates` note first what its number (int) takes with it."""
