@@ -1,12 +1,19 @@
 """Signed publications: what is signed and when, what is refused, drafts, and keys that stay out of releases."""
 
 import base64
+import functools
+import http.server
 import json
+import re
+import shlex
 import shutil
 import stat
+import threading
 
 import pytest
+from support import ROOT, run_mp
 from test_cli import folder, ota  # noqa: F401
+from test_docs import STAGE
 from test_keys import ALGS, keys, signers, verify_apart  # noqa: F401
 from test_publish import BOOT, manifest, problems, project, publish, snapshot
 
@@ -490,3 +497,119 @@ class TestCommands:
         }  # fmt: skip
         assert check_signatures(draft + (away / "next.sig").read_bytes(), [signers["other"].board_key])
         assert drafts.sign("next", [signers["other"]])[2] is False
+
+
+BOARD = """
+import json, os
+from ota import SdTransport, LittlefsStorage, SignatureVerifier, Updater, OtaError
+server, board, keys, threshold = json.loads(os.getenv("ARGS"))
+try:
+    verifier = SignatureVerifier(json.loads(keys), int(threshold))
+    updater = Updater(SdTransport(server), storage=LittlefsStorage(board), verifier=verifier)
+    updater.stage(updater.check())
+    print("ready" if updater.ready else "no")
+except OtaError as e:
+    print(type(e).__name__)
+"""
+
+
+class TestOnTheBoard:
+    """What the host signs, read by the library on the real MicroPython."""
+
+    def take(self, made, folder, *signers, threshold=1):
+        board = folder / "board"
+        shutil.rmtree(board, ignore_errors=True)
+        board.mkdir()
+        keys = json.dumps([s.board_key for s in signers])
+        return run_mp(BOARD, made.tree, board, keys, threshold, path=[folder]).stdout.strip()
+
+    @pytest.mark.parametrize("alg", ALGS)
+    def test_it_takes_a_release_that_its_key_signed_and_no_other(self, tmp_path, signers, alg):
+        """Nor one whose manifest was changed on the server."""
+        made = project(tmp_path, {"boot.py": BOOT, "main.py": "print(1)\n"})
+        publish(made, "v1.0.0", seal=seal(signers[alg]))
+        assert self.take(made, tmp_path, signers[alg]) == "ready"
+        assert self.take(made, tmp_path, signers["other"]) == "SignatureError"
+        path = made.tree / "stable.manifest"
+        path.write_bytes(path.read_bytes().replace(b'"v1.0.0"', b'"v9.0.0"'))
+        assert self.take(made, tmp_path, signers[alg]) == "SignatureError"
+
+    def test_it_counts_several_signatures_as_the_host_does(self, tmp_path, signers):
+        """Three lines of them, two of which it knows."""
+        rs, es, hs = (signers[alg] for alg in ALGS)
+        made = project(tmp_path, {"boot.py": BOOT})
+        publish(made, "v1.0.0", seal=seal(signers["other"], es, rs))
+        for known, threshold in [((rs, es), 2), ((rs, es, hs), 2), ((rs, hs), 1), ((rs, hs), 2)]:
+            trusted = seal(keys=known, threshold=threshold)
+            expected = "SignatureError" if trusted.problem(head(made), "") else "ready"
+            assert self.take(made, tmp_path, *known, threshold=threshold) == expected, (known, threshold)
+
+
+PAGE = (ROOT / "docs/how-to/sign-releases.md").read_text("utf-8")
+
+
+def fenced(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+class TestHowTo:
+    """docs/how-to/sign-releases.md, done as it says."""
+
+    def test_its_commands_run_in_their_order(self, folder, ota, tmp_path_factory, monkeypatch):  # noqa: F811
+        """With its ota.toml; the keys of Anna and Ben are made before."""
+        home = tmp_path_factory.mktemp("home")
+        (home / "keys").mkdir()
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("OTA_KEY_PASSWORD", "sesame")
+        for name in ("anna", "ben"):
+            assert ota("keygen", f"~/keys/{name}.key", "--alg", "ES256")[0] == 0
+        (toml,) = fenced("toml")
+        two = "".join((home / f"keys/{n}.key.pub").read_text() for n in ("anna", "ben"))
+        (home / "two").write_text(two)
+        for block in fenced("sh"):
+            # What the page says for several keys, in words.
+            config = 'project = "sample"\nkeys = ["~/two"]\nthreshold = 2\n' if "anna" in block else toml
+            for line in block.splitlines():
+                words = shlex.split(line)
+                if words[0] != "ota" or "pkcs11" in line:
+                    continue
+                if words[1] == "publish" and "--version" in words:
+                    (folder / "src/main.py").write_text(f"print({line!r})\n")
+                (folder / "ota.toml").write_text(config if words[1] != "keygen" else 'project = "sample"\n')
+                code, _, err = ota(*words[1:])
+                assert (code, err) == (0, ""), line
+        signed = (folder / "public/sample/stable.manifest").read_bytes()
+        assert json.loads(signed.splitlines()[0])["version"] == "v1.3.0"
+        assert who(signed) == [BoardKey.parse((home / f"keys/{n}.key.pub").read_text()).id for n in ("anna", "ben")]
+
+    @pytest.mark.parametrize("number", [0, 1], ids=["list", "file"])
+    def test_its_programs_take_a_signed_release_and_no_other(self, tmp_path, signers, number, web):
+        """On the real MicroPython, over HTTP."""
+        url, root = web
+        made = project(tmp_path, {"boot.py": BOOT}, destination=str(root))
+        publish(made, "v1.0.0", seal=seal(signers["RS256"]))
+        text = fenced("python")[number].replace("http://192.168.2.100", url)
+        text = text.replace("RS256:…", signers["RS256"].board_key)
+        files = f"with open('ota.keys', 'w') as f: f.write({signers['RS256'].board_key + chr(10)!r})\n"
+        assert run_mp(STAGE + files + text).stdout == "reset\n"
+        publish(project(tmp_path, {"boot.py": BOOT, "a": ""}, destination=str(root)), "v1.0.1")
+        done = run_mp(STAGE + files + text, check=False)
+        assert done.returncode and "SignatureError: 0 of 1 signatures hold for v1.0.1" in done.stderr + done.stdout
+
+
+@pytest.fixture
+def web(tmp_path):
+    """The address of a web server, and the folder that it serves."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args):
+            pass
+
+    (tmp_path / "www").mkdir()
+    handler = functools.partial(Handler, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://127.0.0.1:%d" % server.server_port, tmp_path / "www"
+        server.shutdown()

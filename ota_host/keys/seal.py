@@ -109,8 +109,10 @@ def _as_key(key):
 def check_signatures(raw, board_keys, name="manifest"):
     """The ids of those of `board_keys` (str or BoardKey) whose signature on the manifest `raw` (bytes) verifies."""
     body, signatures = split(raw, name)
+    # As boards do: of two signatures that name one key, only the first counts.
+    first = {s["key"]: s for s in reversed(signatures)}
     keys = dict.fromkeys(map(_as_key, board_keys))
-    return [key.id for key in keys if any(_is_by(key, body, s) for s in signatures)]
+    return [key.id for key in keys if key.id in first and _is_by(key, body, first[key.id])]
 
 
 @dataclass(frozen=True)
