@@ -88,15 +88,7 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
     check_version(draft.version)
     if draft.header["project"] != project:
         raise HostError(f"{path}: project is {draft.header['project']!r}, ota.toml has {project!r}")
-    found = split(draft.raw)[1]
-    for name in signatures:
-        there = read_lines(read(name), name)
-        _check_known(draft.body, there, seal, name, path)
-        found += there
-    raw = seal.sign(join(draft.body, {s["key"]: s for s in found}.values(), path))
-    if not split(raw)[1]:
-        raise ConfigError(f"{path}: is not signed: give --signature or --key")
-    signed = parse_manifest(raw, path)
+    signed = _signed(draft, signatures, seal, path)
     with tree.locked():
         release = _release(tree, signed, path)
         _check_time(tree.manifest(channel + ".manifest"), signed, channel, path)
@@ -106,6 +98,18 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
         notes = lost if seal.keys else [*lost, f"the signatures of {path} were not checked: ota.toml has no `keys`"]
         put = Put(tree, release, channel, Terms(), notes, seal, progress=progress, target=signed)
         return put.run(contents, old, shown if old and not lost else "")
+
+
+def _signed(draft, names, seal, path):
+    found = split(draft.raw)[1]
+    for name in names:
+        there = read_lines(read(name), name)
+        _check_known(draft.body, there, seal, name, path)
+        found += there
+    raw = seal.sign(join(draft.body, list({s["key"]: s for s in found}.values()), path))
+    if not split(raw)[1]:
+        raise ConfigError(f"{path}: is not signed: give --signature or --key")
+    return parse_manifest(raw, path)
 
 
 def _check_known(body, signatures, seal, name, path):

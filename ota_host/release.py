@@ -203,17 +203,21 @@ def publish(
         if release:
             _check_same(made, release)
         else:
-            lines = b"".join(map(line, made.entries))
-            header = {"ota": 1, "project": made.project, "version": version, "seq": tree.next_seq()}
-            header.update(files=len(made.entries), size=sum(e["s"] for e in made.entries))
-            if made.requires:
-                header["requires"] = made.requires
-            release = parse_manifest(line(header) + lines, "the new manifest")
+            release = _first(made, version, tree.next_seq())
         old = {}
         if layout != "none":
             old = {legacy.name(layout, version, path): data for path, data in made.files.items()}
         put = Put(tree, release, channel, terms, made.warnings, seal, draft, progress)
         return put.run(made.contents, old, version if old else "")
+
+
+def _first(made, version, seq):
+    lines = b"".join(map(line, made.entries))
+    header = {"ota": 1, "project": made.project, "version": version, "seq": seq}
+    header.update(files=len(made.entries), size=sum(e["s"] for e in made.entries))
+    if made.requires:
+        header["requires"] = made.requires
+    return parse_manifest(line(header) + lines, "the new manifest")
 
 
 def republish(

@@ -404,6 +404,7 @@ tell(calls=calls, files=ramflash.tree(), lost=lost, phase=status()["phase"])
 """,
             json.dumps([update(site)] * 2),
             json.dumps(before),
+            heap="4M",  # the whole tree is told as one text
         )
         *said, last = done.stdout.splitlines()
         told = json.loads(last[6:])

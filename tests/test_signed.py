@@ -1,6 +1,7 @@
 """Signed publications: what is signed and when, what is refused, drafts, and keys that stay out of releases."""
 
 import base64
+import contextlib
 import functools
 import http.server
 import json
@@ -15,10 +16,10 @@ from support import ROOT, run_mp
 from test_cli import folder, ota  # noqa: F401
 from test_docs import STAGE
 from test_keys import ALGS, keys, signers, verify_apart  # noqa: F401
-from test_publish import BOOT, manifest, problems, project, publish, snapshot
+from test_publish import BOOT, cutting, manifest, problems, project, publish, snapshot
 
 from ota_host import audit, drafts, release
-from ota_host.errors import HostError
+from ota_host.errors import HostError, OutsideError
 from ota_host.keys import BoardKey, Seal, check_signatures, split
 from ota_host.release import Terms
 from ota_host.tree import Tree
@@ -125,6 +126,34 @@ class TestPublish:
         publish(made, "v1.0.0", channel="beta", seal=seal(signers["ES256"]))
         release.republish(Tree(made.tree), "v1.0.0", seal=seal(signers["ES256"]))
         assert head(made) == head(made, "beta.manifest")
+
+
+class TestCut:
+    def test_a_publisher_that_fails_at_any_write_leaves_signed_manifests_and_the_next_try_ends_it(self, tmp_path, signers):
+        """What it had signed is used again, though ES256 would sign anew."""
+        es = signers["ES256"]
+        trusted = seal(es, keys=[es])
+        publish(project(tmp_path, {"boot.py": BOOT, "a": "1"}), "v1.0.0", seal=trusted)
+        made = project(tmp_path, {"boot.py": BOOT, "a": "2"})
+        built = release.build(made)
+        for at in range(1, 200):
+            folder = tmp_path / f"cut{at}"
+            shutil.copytree(made.tree, folder)
+
+            def fail():
+                raise OSError(28, "No space left on device")
+
+            with pytest.MonkeyPatch.context() as patch, contextlib.suppress(OutsideError):
+                calls = cutting(patch, at, fail)
+                release.publish(built, Tree(folder), "v1.0.1", seal=trusted)
+            assert audit.verify(folder, seal=trusted).problems == []
+            there = Tree(folder).read("releases/v1.0.1.manifest")
+            release.publish(built, Tree(folder), "v1.0.1", seal=trusted)
+            assert there in (None, (folder / "stable.manifest").read_bytes())
+            assert (folder / "stable.manifest").read_bytes() == (folder / "releases/v1.0.1.manifest").read_bytes()
+            if len(calls) < at:
+                break
+        assert at > 10
 
 
 class TestTrust:

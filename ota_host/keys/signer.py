@@ -87,4 +87,6 @@ def _plugin(scheme):
 
     for point in entry_points(group=PLUGINS, name=scheme):
         return point.load()
-    raise ConfigError(f"key {scheme}:…: there is no plug-in {scheme!r} in the entry points {PLUGINS}; a file can be ./{scheme}:…")
+    raise ConfigError(
+        f"key {scheme}:…: there is no plug-in {scheme!r} in the entry points {PLUGINS}; a file can be ./{scheme}:…"
+    )
