@@ -37,6 +37,7 @@ class Scenario:
             are written whole, `fat raw` on NOR flash.
         storage: `module:Class` of a Storage plug-in, default what suits the file system.
         own: the library on the board is part of the releases, and boots.
+        safe: `Updater.safe`, bytes of a large file that a power cut cannot take back.
         path: folders to import from, before the library.
     """
 
@@ -54,6 +55,7 @@ class Scenario:
     blocks: int = 64
     storage: str = ""
     own: bool = False
+    safe: int = 65536
     path: tuple = ()
 
 

@@ -70,7 +70,9 @@ def updater(server):
         from ota.storage import suitable
 
         storage = suitable(HOME + "/")
-    return Updater(SdTransport(server), storage=storage, trial_boots=2)
+    u = Updater(SdTransport(server), storage=storage, trial_boots=2)
+    u.safe = JOB["safe"]
+    return u
 
 
 def stage(server, chunks=None):
