@@ -1,0 +1,124 @@
+"""The loop that asks a server for releases, from power-on to the reset into the next one."""
+
+import sys
+from binascii import crc32
+from random import getrandbits
+from time import sleep
+
+from .bootguard import reset as restart
+from .errors import OtaError
+
+try:
+    from time import ticks_diff, ticks_ms
+except ImportError:  # CPython
+    from .transports import ticks_diff, ticks_ms
+
+_FIRST = 30  # seconds: the longest wait after the first error; it doubles with each
+_DAY = 86400  # seconds that a server's word counts at most: it may be anybody's
+_SLICE = 3600  # seconds: timers of 32-bit boards end after six days
+
+
+def watch(updater, every=3600, *, jitter=0.1, feed=None, reset=True):
+    """Check and stage for ever; reset into the release that comes.
+
+    The first check is at a random part of `every`, so that boards that got their power
+    back together do not ask together. Errors go to `on_event` of the updater, as `error`.
+
+    Args:
+        updater (Updater): what to check with; its transport does not wait by itself any more.
+        every (int): seconds between two checks; the server may ask for more.
+        jitter (float): the share of it that is added at random at most.
+        feed: called between two steps and ten times a second of every wait; what it raises
+            ends the watch. Default: `ota.feed`, when `ota.launch` started the application.
+        reset (bool): False leaves the reset, after which the release is live, to the caller.
+    Returns:
+        bool: True, a release waits for the reset; only where there is none, or not `reset`.
+    """
+    feed = feed or getattr(sys.modules.get("ota.guard"), "feed", None)
+    turns = _turns(updater, every, jitter)
+    try:
+        for turn in turns:
+            _wait(turn, feed)
+    finally:
+        turns.close()
+    return _end(reset)
+
+
+async def watch_async(updater, every=3600, *, jitter=0.1, reset=True):
+    """As `watch`, giving other tasks their turn; cancel the task to end it."""
+    from asyncio import sleep
+
+    turns = _turns(updater, every, jitter)
+    try:
+        for turn in turns:
+            while turn > _SLICE:
+                await sleep(_SLICE)
+                turn -= _SLICE
+            await sleep(turn)
+    finally:
+        turns.close()
+    return _end(reset)
+
+
+def _end(reset):
+    if reset:
+        restart()
+    return True
+
+
+def _wait(seconds, feed):
+    # Without anybody to feed it is one long sleep, in which a chip may save power.
+    left = int(seconds * 1000)
+    last = ticks_ms()
+    while True:
+        if feed:
+            feed()
+        now = ticks_ms()
+        left -= ticks_diff(now, last)
+        last = now
+        if left <= 0:
+            return
+        sleep(min(left, 100 if feed else _SLICE * 1000) / 1000)
+
+
+def _turns(u, every, jitter):
+    # Gives how long to wait before the next turn, in seconds; ends when a release waits
+    # for the reset. Whoever waits here can be fed, which a sleeping transport cannot.
+    u.transport.patience_s = 0
+    device = crc32(u.device_id().encode())
+    gap = every
+    wait = _draw(gap, device)
+    errors = 0
+    while True:
+        yield wait
+        steps = u.steps()
+        try:
+            for _ in steps:
+                yield 0
+            errors = 0
+            gap = max(every, min(_max_age(u.transport.cache_control), _DAY))
+            wait = gap + _draw(gap * jitter, device)
+        except (OtaError, OSError, MemoryError) as e:
+            # Full jitter, on top of what the server asks for: nobody comes back together.
+            wait = getattr(e, "retry_s", 0) + _draw(min(gap, _FIRST << errors), device)
+            errors = min(errors + 1, 15)
+            u.tell("error", e)
+        finally:
+            steps.close()  # MicroPython does not, when the watch is ended between two steps
+            u.transport.close()
+        if u.ready:
+            return
+
+
+def _draw(most, device):
+    # Some ports begin with the same random numbers at every boot, on every board.
+    return most * ((getrandbits(16) + device) & 0xFFFF) / 65536
+
+
+def _max_age(told):
+    # How long the answer is good, RFC 9111: asking sooner is of no use.
+    for part in told.lower().split(","):
+        key, _, value = part.strip().partition("=")
+        if key == "max-age" and value.isdigit():
+            return int(value[:9])
+    return 0
