@@ -85,7 +85,7 @@ def _turns(u, every, jitter):
     # Gives how long to wait before the next turn, in seconds; ends when a release waits
     # for the reset. Whoever waits here can be fed, which a sleeping transport cannot.
     u.transport.patience_s = 0
-    device = crc32(u.device_id().encode())
+    device = crc32(u.device_id().encode()) >> 16
     gap = every
     wait = _draw(gap, device)
     errors = 0

@@ -290,3 +290,323 @@ tell(waits=waits, errors=errors())
     assert facts["waits"] == pytest.approx([50, 120 + 15, 600 + 30, 50, DAY + 50, 100])
 
 
+def test_a_release_is_staged_in_steps_that_are_fed_and_the_board_resets_into_it(tmp_path):
+    """Fed between two chunks, and ten times a second of the wait before."""
+    release(tmp_path / "www" / "sample", {"main.py": bytes(9000)})
+    with nginx(tmp_path, "listen 127.0.0.1:{port};") as port:
+        facts = board(
+            """
+power_up()
+class Machine:
+    @staticmethod
+    def reset():
+        order.append("reset")
+sys.modules["machine"] = Machine
+order, rounds[0] = [], 0
+u = over_http(ARGS[0])
+told = watch(u, 2, feed=lambda: order.append("fed"))
+tell(told=told, order=order, waits=waits, phase=status()["phase"], events=EVENTS, kept=u.transport._link)
+""",
+            f"http://127.0.0.1:{port}/sample",
+        )
+    assert facts["waits"] == [0.1] * 10
+    assert facts["order"][-1] == "reset" and facts["order"].count("fed") > 10 + 9000 // 1024
+    assert facts["told"] is True and facts["phase"] == "ready" and facts["kept"] is None
+    assert [event for event, _ in facts["events"]] == ["found", "fetch", "ready"]
+
+
+def test_without_reset_the_release_waits_and_the_watch_ends(tmp_path):
+    release(tmp_path / "www" / "sample", FILES)
+    with nginx(tmp_path, "listen 127.0.0.1:{port};") as port:
+        facts = board(
+            """
+power_up()
+class Machine:
+    @staticmethod
+    def reset():
+        tell(reset=1)
+sys.modules["machine"] = Machine
+tell(told=watch(over_http(ARGS[0]), 2, reset=False), phase=status()["phase"])
+""",
+            f"http://127.0.0.1:{port}/sample",
+        )
+    assert facts == {"told": True, "phase": "ready"}
+
+
+def test_the_watchdog_of_launch_is_fed_without_a_word(installed):
+    manifest, up = installed
+    with Wire(answer(200, manifest)) as wire:
+        facts = board(
+            up
+            + """
+import ota.guard
+fed = [0]
+def feed():
+    fed[0] += 1
+sys.modules["ota.guard"].feed = feed
+rounds[0] = 25
+until_done(over_http(ARGS[0]), 2, jitter=0)
+tell(fed=fed, waits=waits)
+""",
+            wire.url,
+        )
+    assert facts["fed"][0] >= 25 and facts["waits"] == [0.1] * 25
+
+
+ENDED = """
+power_up()
+gc.collect()
+gc.disable()    # nothing is closed because it was collected
+u = over_http(ARGS[0])
+count = [0]
+def stop():
+    count[0] += 1
+    if count[0] == 5:
+        raise Done
+"""
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "poll.sleep = lambda s: None\ntold = until_done(u, 0, feed=stop)",
+        """
+import asyncio
+async def main():
+    task = asyncio.create_task(watch_async(u, 0))
+    while not EVENTS:
+        await asyncio.sleep(0)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return "done"
+told = asyncio.run(main())
+""",
+    ],
+    ids=["sync", "async"],
+)
+def test_a_watch_that_is_ended_in_a_download_leaves_no_file_and_no_connection_open(tmp_path, run):
+    """`feed` raises, or the task is cancelled; the next update takes it from there."""
+    release(tmp_path / "www" / "sample", {"main.py": bytes(90000)})
+    with nginx(tmp_path, "listen 127.0.0.1:{port};") as port:
+        facts = board(
+            ENDED
+            + run
+            + """
+tell(told=told, staged=os.stat("main.py.ota-new")[6], link=u.transport._link)
+gc.enable()
+tell(ready=u.run(reset=False))
+""",
+            f"http://127.0.0.1:{port}/sample",
+        )
+    assert facts["told"] == "done" and 0 < facts["staged"] < 90000 and facts["link"] is None
+    assert facts["ready"] is True
+
+
+def test_under_asyncio_others_have_their_turn_after_every_chunk_and_no_sleep_is_over_an_hour(tmp_path):
+    """Timers of 32-bit boards end after six days."""
+    release(tmp_path / "www" / "sample", {"main.py": bytes(9000)})
+    with nginx(tmp_path, "listen 127.0.0.1:{port};") as port:
+        facts = board(
+            """
+power_up()
+import asyncio
+real, turns, long = asyncio.sleep, [0], []
+def quick(seconds):
+    if seconds:
+        long.append(seconds)
+    return real(0)
+asyncio.sleep = quick
+async def other():
+    while True:
+        turns[0] += 1
+        await real(0)
+async def main():
+    task = asyncio.create_task(other())
+    told = await watch_async(over_http(ARGS[0]), 864000, reset=False)
+    task.cancel()
+    return told
+told = asyncio.run(main())
+tell(told=told, turns=turns, longest=max(long), total=sum(long))
+""",
+            f"http://127.0.0.1:{port}/sample",
+        )
+    assert facts["told"] is True and facts["turns"][0] > 9000 // 1024
+    assert facts["longest"] == 3600 and facts["total"] == pytest.approx(432000)
+
+
+def test_the_memory_is_the_same_after_50_and_after_1000_polls(tmp_path):
+    release(tmp_path / "www" / "sample", FILES)
+    with nginx(tmp_path, HOURLY.replace("3600", "1")) as port:
+        facts = board(
+            """
+power_up()
+u = over_http(ARGS[0])
+u.run(reset=False)
+boot(2)
+confirm()
+u._on_event = None
+heap = [0] * 1002
+n = [0]
+def nap(seconds):
+    clock[0] += round(seconds * 1000)
+    del ramflash._files[:]  # which the flash of the test keeps for a power cut
+    gc.collect()
+    heap[n[0]] = gc.mem_alloc()
+    n[0] += 1
+    if n[0] == 1002:
+        raise Done
+poll.sleep = nap
+until_done(u, 2, jitter=0)
+tell(grown=heap[1001] - heap[51], most=max(heap[51:]) - heap[51])
+""",
+            f"http://127.0.0.1:{port}/sample",
+            heap="2M",
+        )
+        asked = len(requests(tmp_path))
+    assert asked > 1000
+    assert facts["grown"] < 100 and facts["most"] < 500, facts
+
+
+def test_errors_leave_no_memory_behind_either():
+    facts = board(
+        """
+power_up()
+u = over_http("http://127.0.0.1:%s" % ARGS[0])
+u._on_event = None
+heap = [0] * 302
+n = [0]
+def nap(seconds):
+    clock[0] += round(seconds * 1000)
+    del ramflash._files[:]  # which the flash of the test keeps for a power cut
+    gc.collect()
+    heap[n[0]] = gc.mem_alloc()
+    n[0] += 1
+    if n[0] == 302:
+        raise Done
+poll.sleep = nap
+until_done(u, 2)
+tell(grown=heap[301] - heap[51])
+""",
+        free_port(),
+    )
+    assert facts["grown"] < 100, facts
+
+
+def test_the_watch_goes_on_when_the_heap_or_the_flash_fails_for_once(installed):
+    """What may pass is told like an error of ours."""
+    manifest, up = installed
+    with Wire(answer(200, manifest)) as wire:
+        facts = board(
+            up
+            + """
+u, fail = over_http(ARGS[0]), [MemoryError("no room"), OSError(5)]
+real = u.steps
+def steps():
+    if fail:
+        raise fail.pop(0)
+    yield from real()
+u.steps = steps
+rounds[0] = 4
+until_done(u, 100, jitter=0)
+tell(waits=waits, errors=errors(), last=EVENTS[-1][0])
+""",
+            wire.url,
+        )
+    assert facts == {"waits": [50, 15, 30, 100], "errors": ["no room", "[Errno 5] EIO"], "last": "current"}
+
+
+# What the transport itself does with Retry-After, for those who call run().
+OPEN = """
+from world import *
+import sys
+from ota.errors import TransportError
+from ota.transports.http import HttpTransport
+class Time:
+    def __init__(self):
+        self.slept = []
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+time = sys.modules["ota.transports"].time = Time()
+t = HttpTransport(ARGS[0])
+t.backoff_ms = 0
+try:
+    t.open("x")
+    said = None
+except TransportError as e:
+    said = [e.status, e.retry_s]
+tell(slept=time.slept, said=said)
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "slept", "said"),
+    [
+        pytest.param((10, 20), [10, 20], None, id="waits-as-long-as-it-is-asked-to"),
+        pytest.param((31,), [], [503, 31], id="goes-up-at-once-when-it-is-too-long"),
+        pytest.param((20, 11), [20], [503, 11], id="counts-the-waits-of-one-call-together"),
+        pytest.param((1, 1, 1, 7), [1, 1, 1], [503, 7], id="goes-up-after-the-last-try"),
+    ],
+)
+def test_the_transport_waits_for_30_seconds_in_all_as_the_server_asks_and_else_says_how_long(asked, slept, said):
+    with Wire(*[answer(503, Retry_After=s) for s in asked], answer(200, b"x")) as wire:
+        facts = {}
+        for line in run_mp(OPEN, wire.url).stdout.splitlines():
+            facts.update(json.loads(line[6:]))
+        assert len(wire.heard) == len(slept) + 1
+    assert facts == {"slept": slept, "said": said}
+
+
+NOW = "Wed, 25 Nov 2026 10:00:00 GMT"
+RETRY = {
+    "seconds": ("120", NOW, 120),
+    "none": ("0", NOW, 0),
+    "a-week": ("604800", NOW, DAY),
+    "without-end": ("9" * 500, NOW, DAY),
+    "a-date": ("Wed, 25 Nov 2026 10:10:05 GMT", NOW, 605),
+    "a-date-next-year": ("Fri, 01 Jan 2027 00:00:00 GMT", NOW, DAY),
+    "over-the-end-of-february": ("Fri, 01 Mar 2024 00:00:10 GMT", "Thu, 29 Feb 2024 23:59:50 GMT", 20),
+    "over-the-end-of-a-year": ("Fri, 01 Jan 2027 00:00:10 GMT", "Thu, 31 Dec 2026 23:59:50 GMT", 20),
+    "a-date-that-is-over": ("Wed, 25 Nov 2026 09:00:00 GMT", NOW, 0),
+    "a-date-of-an-answer-without-sense": (NOW, "now", 0),
+    "negative": ("-5", NOW, 0),
+    "a-fraction": ("1.5", NOW, 0),
+    "a-digit-that-is-no-number": ("²", NOW, 0),
+    "empty": ("", NOW, 0),
+    "words": ("in a minute", NOW, 0),
+    "another-form-of-date": ("Wednesday, 25-Nov-26 10:10:05 GMT", NOW, 0),
+    "no-month": ("Wed, 25 Foo 2026 10:10:05 GMT", NOW, 0),
+}
+
+
+@pytest.mark.parametrize("runtime", ["micropython", "cpython"])
+def test_retry_after_is_understood_in_seconds_and_as_a_date_and_bounded_by_a_day(runtime):
+    cases = [{"retry-after": told, "date": date} for told, date, _ in RETRY.values()]
+    if runtime == "cpython":
+        got = [retry_s(case) for case in cases]
+    else:
+        script = "from world import *\nfrom ota.transports.retry import retry_s\n"
+        script += "tell(got=[retry_s(c) for c in json.loads(ARGS[0])])"
+        got = json.loads(run_mp(script, json.dumps(cases)).stdout[6:])["got"]
+    assert dict(zip(RETRY, got, strict=True)) == {name: want for name, (_, _, want) in RETRY.items()}
+
+
+def test_a_date_without_the_servers_own_counts_from_the_boards_clock_when_that_is_set(monkeypatch):
+    import ota.policy
+
+    told = {"retry-after": "Wed, 25 Nov 2026 10:10:00 GMT"}
+    for clock, want in ((1795600800, 600), (0, 0)):
+        monkeypatch.setattr(ota.policy, "now", lambda clock=clock: clock)
+        assert retry_s(told) == want
+
+
+def test_every_date_from_1970_to_2105_is_read_as_the_standard_library_does():
+    from ota.transports.retry import _stamp
+
+    start = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    for day in range(0, 49300):
+        date = start + datetime.timedelta(days=day, seconds=day)
+        assert _stamp(email.utils.format_datetime(date, usegmt=True)) == int(date.timestamp())
