@@ -1,4 +1,4 @@
-"""`ota.watch` on the real MicroPython against real servers: what a poll costs, and when the next one is."""
+"""`ota.Watch` on the real MicroPython against real servers: what a poll costs, and when the next one is."""
 
 import contextlib
 import datetime
@@ -12,7 +12,8 @@ import threading
 
 import pytest
 from servers import Wire, free_port, nginx, requests
-from support import release, run_mp
+from support import ROOT, release, run_mp
+from test_docs import BLOCK, STAGE
 
 from ota.transports.retry import retry_s
 
@@ -21,11 +22,11 @@ FILES = {"main.py": b"main 1" * 500, "lib/a.py": b"a"}
 BOARD = """
 from world import *
 import gc, sys
-from ota.poll import watch, watch_async
+from ota.watch import Watch
 from ota.storage import suitable
 from ota.transports.http import HttpTransport
 from ota.updater import Updater
-poll = sys.modules["ota.poll"]
+module = sys.modules["ota.watch"]
 class Done(Exception):
     pass
 clock, waits, rounds = [0], [], [3]
@@ -34,16 +35,16 @@ def nap(seconds):
     clock[0] += round(seconds * 1000)
     if len(waits) == rounds[0]:
         raise Done
-poll.sleep = nap
-poll.ticks_ms = lambda: clock[0]
-poll.getrandbits = lambda n: 0x8000
+module.sleep = nap
+module.ticks_ms = lambda: clock[0]
+module.getrandbits = lambda n: 0x8000
 def over_http(url, **options):
     del EVENTS[:]
     tell = lambda *event: EVENTS.append(event)
     return Updater(HttpTransport(url, retries=0), storage=suitable("/flash/"), on_event=tell, **options)
 def until_done(u, *args, **options):
     try:
-        return watch(u, *args, **options)
+        return Watch(u, *args, **options).run()
     except Done:
         return "done"
 def errors():
@@ -178,7 +179,9 @@ SAID = {
     "a-year": ("max-age=31536000", 3600, DAY),
     "a-number-without-end": ("max-age=" + "9" * 200, 3600, DAY),
     "a-day-where-the-board-has-a-week": ("max-age=86400", 7 * DAY, 7 * DAY),
-    "no-number": ("max-age=-5", 3600, 3600),
+    "negative": ("max-age=-5", 3600, 3600),
+    "no-number": ("max-age=soon", 3600, 3600),
+    "no-value": ("max-age", 3600, 3600),
     "for-caches-on-the-way": ("s-maxage=7200", 3600, 3600),
 }
 
@@ -191,7 +194,7 @@ def test_the_server_makes_the_interval_longer_up_to_a_day_and_never_shorter(inst
             up
             + """
 rounds[0], told = 2, []
-poll._SLICE = 9999999
+module._SLICE = 9999999
 for every in ARGS[1:]:
     until_done(over_http(ARGS[0]), int(every), jitter=0)
     told.append(waits[1])
@@ -246,6 +249,19 @@ tell(waits=waits, errors=errors())
     assert len(facts["errors"]) == 8 and "GET http://127.0.0.1" in facts["errors"][0]
 
 
+def test_a_short_interval_does_not_make_a_board_hammer_a_server_that_is_gone():
+    facts = board(
+        """
+power_up()
+rounds[0] = 5
+until_done(over_http("http://127.0.0.1:%s" % ARGS[0]), 0)
+tell(waits=waits)
+""",
+        free_port(),
+    )
+    assert facts["waits"] == [15] * 5
+
+
 def test_a_success_ends_the_backoff_and_a_server_that_asked_for_longer_keeps_its_limit(installed):
     manifest, up = installed
     good = answer(200, manifest, Cache_Control="max-age=80")
@@ -260,7 +276,7 @@ def test_a_server_that_asks_to_be_left_alone_is_left_alone_for_that_long_and_a_d
     manifest, up = installed
     date = {"Date": "Wed, 25 Nov 2026 10:00:00 GMT", "Retry_After": "Wed, 25 Nov 2026 10:10:00 GMT"}
     answers = [
-        answer(503, Retry_After=120),
+        answer(503, Retry_After=20),
         answer(429, **date),
         answer(500, Retry_After=120),  # tried again by the transport
         answer(404, Retry_After=120),
@@ -272,7 +288,7 @@ def test_a_server_that_asks_to_be_left_alone_is_left_alone_for_that_long_and_a_d
             up
             + """
 rounds[0] = 6
-poll._SLICE = 9999999
+module._SLICE = 9999999
 u = over_http(ARGS[0])
 u.transport.retries = 3     # it would wait by itself, unfed
 u.transport.backoff_ms = 0
@@ -287,7 +303,7 @@ tell(waits=waits, errors=errors())
             wire.url,
         )
         assert len(wire.heard) == 6
-    assert facts["waits"] == pytest.approx([50, 120 + 15, 600 + 30, 50, DAY + 50, 100])
+    assert facts["waits"] == pytest.approx([50, 20 + 15, 600 + 30, 50, DAY + 50, 100])
 
 
 def test_a_release_is_staged_in_steps_that_are_fed_and_the_board_resets_into_it(tmp_path):
@@ -304,7 +320,7 @@ class Machine:
 sys.modules["machine"] = Machine
 order, rounds[0] = [], 0
 u = over_http(ARGS[0])
-told = watch(u, 2, feed=lambda: order.append("fed"))
+told = Watch(u, 2, feed=lambda: order.append("fed")).run()
 tell(told=told, order=order, waits=waits, phase=status()["phase"], events=EVENTS, kept=u.transport._link)
 """,
             f"http://127.0.0.1:{port}/sample",
@@ -313,6 +329,22 @@ tell(told=told, order=order, waits=waits, phase=status()["phase"], events=EVENTS
     assert facts["order"][-1] == "reset" and facts["order"].count("fed") > 10 + 9000 // 1024
     assert facts["told"] is True and facts["phase"] == "ready" and facts["kept"] is None
     assert [event for event, _ in facts["events"]] == ["found", "fetch", "ready"]
+
+
+def test_nothing_is_asked_while_a_release_is_on_trial(tmp_path):
+    release(tmp_path / "tree", FILES)
+    facts = board(
+        """
+power_up()
+updater(ARGS[0]).run(reset=False)
+boot()
+until_done(over_http("http://127.0.0.1:%s" % ARGS[1]), 60, jitter=0)
+tell(waits=waits, events=EVENTS)
+""",
+        tmp_path / "tree",
+        free_port(),
+    )
+    assert facts == {"waits": [30, 60, 60], "events": [["trial", None]] * 2}
 
 
 def test_without_reset_the_release_waits_and_the_watch_ends(tmp_path):
@@ -326,7 +358,7 @@ class Machine:
     def reset():
         tell(reset=1)
 sys.modules["machine"] = Machine
-tell(told=watch(over_http(ARGS[0]), 2, reset=False), phase=status()["phase"])
+tell(told=Watch(over_http(ARGS[0]), 2).run(reset=False), phase=status()["phase"])
 """,
             f"http://127.0.0.1:{port}/sample",
         )
@@ -369,11 +401,11 @@ def stop():
 @pytest.mark.parametrize(
     "run",
     [
-        "poll.sleep = lambda s: None\ntold = until_done(u, 0, feed=stop)",
+        "module.sleep = lambda s: None\ntold = until_done(u, 0, feed=stop)",
         """
 import asyncio
 async def main():
-    task = asyncio.create_task(watch_async(u, 0))
+    task = asyncio.create_task(Watch(u, 0).run_async())
     while not EVENTS:
         await asyncio.sleep(0)
     for _ in range(3):
@@ -426,7 +458,7 @@ async def other():
         await real(0)
 async def main():
     task = asyncio.create_task(other())
-    told = await watch_async(over_http(ARGS[0]), 864000, reset=False)
+    told = await Watch(over_http(ARGS[0]), 864000).run_async(reset=False)
     task.cancel()
     return told
 told = asyncio.run(main())
@@ -459,7 +491,7 @@ def nap(seconds):
     n[0] += 1
     if n[0] == 1002:
         raise Done
-poll.sleep = nap
+module.sleep = nap
 until_done(u, 2, jitter=0)
 tell(grown=heap[1001] - heap[51], most=max(heap[51:]) - heap[51])
 """,
@@ -487,7 +519,7 @@ def nap(seconds):
     n[0] += 1
     if n[0] == 302:
         raise Done
-poll.sleep = nap
+module.sleep = nap
 until_done(u, 2)
 tell(grown=heap[301] - heap[51])
 """,
@@ -610,3 +642,41 @@ def test_every_date_from_1970_to_2105_is_read_as_the_standard_library_does():
     for day in range(0, 49300):
         date = start + datetime.timedelta(days=day, seconds=day)
         assert _stamp(email.utils.format_datetime(date, usegmt=True)) == int(date.timestamp())
+
+
+PAGE = (ROOT / "docs/how-to/watch-for-updates.md").read_text()
+# Without a first wait; what waits at the end is the release.
+AT_ONCE = """
+from ota.watch import Watch
+sys.modules["ota.watch"].crc32 = sys.modules["ota.watch"].getrandbits = lambda x: 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "after", "ends"),
+    [(0, "asyncio.run(main())", "reset"), (1, "", "reset"), (2, "print('break')", "break")],
+    ids=["asyncio", "loop-of-the-application", "own-loop"],
+)
+def test_the_programs_of_the_how_to_come_to_the_next_release(server_of_sample, number, after, ends):
+    program = [text for language, text in BLOCK.findall(PAGE) if language == "python"][number]
+    script = STAGE + AT_ONCE + program.replace("http://192.168.2.100", server_of_sample) + "\n" + after
+    told = run_mp(script + "\nprint(__import__('ota').status()['phase'])").stdout.splitlines()
+    assert told[-2:] == [ends, "ready"]
+
+
+def test_the_nginx_of_the_how_to_sets_the_interval_and_holds_a_fleet_off(tmp_path):
+    interval, off = [text for language, text in BLOCK.findall(PAGE) if language == "nginx"]
+    waits = []
+    for i, block in enumerate((interval, off)):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        release(folder / "www" / "sample", FILES)
+        with nginx(folder, "listen 127.0.0.1:{port};" + block) as port:
+            script = f"""
+power_up()
+install({str(folder / "www" / "sample")!r})
+until_done(over_http(ARGS[0]), 60, jitter=0)
+tell(waits=waits)
+"""
+            waits += board(script, f"http://127.0.0.1:{port}/sample")["waits"]
+    assert waits == [30, 3600, 3600] + [30, 600 + 15, 600 + 30]

@@ -93,7 +93,7 @@ class Transport:
     retries = 3  # further tries after an error that may pass
     backoff_ms = 500  # the longest first pause; it doubles with each try
     patience_s = 30  # what a server may ask to wait within one open(); more is an error at once
-    cache_control = ""  # of the last answer, for watch()
+    cache_control = ""  # of the last answer, for Watch
     floor = 50  # bytes a second, on average
     grace_s = 20  # seconds of waiting before the floor counts
 
