@@ -153,6 +153,17 @@ def test_the_first_check_is_at_a_part_of_the_interval_and_the_next_ones_an_inter
     assert facts["waits"] == pytest.approx([500, 1050, 1050])
 
 
+def test_a_wait_that_nobody_is_fed_in_is_one_sleep_of_an_hour_at_most():
+    facts = board(
+        """
+power_up()
+until_done(over_http("http://127.0.0.1:1"), 15000)
+tell(waits=waits)
+"""
+    )
+    assert facts["waits"] == [3600, 3600, 300]
+
+
 def test_boards_without_random_numbers_of_their_own_are_spread_by_their_ids():
     """Some ports give every board the same ones after every boot."""
     facts = board(
