@@ -691,3 +691,19 @@ tell(waits=waits)
 """
             waits += board(script, f"http://127.0.0.1:{port}/sample")["waits"]
     assert waits == [30, 3600, 3600] + [30, 600 + 15, 600 + 30]
+
+
+@pytest.mark.parametrize("way", ["run", "run_async"])
+def test_a_pc_watches_with_the_same_code(tmp_path, monkeypatch, way):
+    import asyncio
+
+    import ota.watch
+    from ota import LittlefsStorage, SdTransport, Updater
+
+    monkeypatch.setattr(ota.watch, "getrandbits", lambda n: 0)
+    release(tmp_path / "tree", FILES)
+    (tmp_path / "board").mkdir()
+    updater = Updater(SdTransport(tmp_path / "tree"), storage=LittlefsStorage(str(tmp_path / "board")), device_id="pc")
+    watch = ota.Watch(updater, every=0)
+    told = watch.run(reset=False) if way == "run" else asyncio.run(watch.run_async(reset=False))
+    assert told is True and (tmp_path / "board/main.py.ota-new").read_bytes() == FILES["main.py"]
