@@ -14,6 +14,8 @@ import pytest
 from servers import Wire, free_port, nginx, requests
 from support import ROOT, release, run_mp
 from test_docs import BLOCK, STAGE
+from test_guard import board as board_on_flash
+from test_guard import files, library, put  # noqa: F401
 
 from ota.transports.retry import retry_s
 
@@ -691,6 +693,28 @@ tell(waits=waits)
 """
             waits += board(script, f"http://127.0.0.1:{port}/sample")["waits"]
     assert waits == [30, 3600, 3600] + [30, 600 + 15, 600 + 30]
+
+
+WATCHING = """import ota
+print("app %d", ota.confirm())
+from ota import HttpTransport, Updater, Watch
+def told(name, what):
+    print(name)
+Watch(Updater(HttpTransport("%s/www", timeout=2, retries=0), on_event=told), every=1).run()
+"""
+
+
+def test_a_board_that_watches_under_a_watchdog_goes_from_release_to_release_by_itself(board_on_flash, tmp_path):
+    """A whole virtual board: launch, watch, reset, install, trial, confirm, twice."""
+    board = board_on_flash
+    put(board, files(board, WATCHING % (1, board.url), "watchdog=8000"))
+    for seq in (2, 3):
+        release(tmp_path / "www", files(board, WATCHING % (seq, board.url), "watchdog=8000"), seq=seq)
+        if seq == 2:
+            board.power_cycle()
+        board.wait_for(f"app {seq} True", timeout=90)
+        board.wait_for("current", timeout=60)
+    assert "WATCHDOG" not in board.log()
 
 
 @pytest.mark.parametrize("way", ["run", "run_async"])
