@@ -731,3 +731,18 @@ def test_a_pc_watches_with_the_same_code(tmp_path, monkeypatch, way):
     watch = ota.Watch(updater, every=0)
     told = watch.run(reset=False) if way == "run" else asyncio.run(watch.run_async(reset=False))
     assert told is True and (tmp_path / "board/main.py.ota-new").read_bytes() == FILES["main.py"]
+
+
+def test_a_content_that_the_server_holds_back_is_asked_for_once(tmp_path):
+    manifest = release(tmp_path / "tree", FILES)
+    with Wire(answer(200, manifest), answer(503, Retry_After=600)) as wire:
+        script = """
+power_up()
+rounds[0] = 2
+u = over_http(ARGS[0])
+u.transport.retries = 3
+until_done(u, 100, jitter=0)
+tell(waits=waits)
+"""
+        board(script, wire.url)
+        assert len(wire.heard) == 2
