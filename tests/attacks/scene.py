@@ -41,11 +41,11 @@ class Publisher:
     `signers` sign when nothing else is said; the board knows the keys of `known`, by default those.
     """
 
-    def __init__(self, folder, kind, signers=("RS256",), known=None, threshold=1):
+    def __init__(self, folder, kind, signers=("RS256",), known=None, threshold=1, repository=None):
         self.kind, self.signers, self.threshold = kind, signers, threshold
         self._folder = folder / "publisher"
         self.keys = [board_key(a) if isinstance(a, str) else board_key(*a) for a in known or signers]
-        self.repository = Repository() if kind == "tuf" else None
+        self.repository = repository or Repository() if kind == "tuf" else None
         self.root = self.repository.files["1.root.json"].decode() if kind == "tuf" else ""
 
     def publish(self, files, seq, channel="stable", **header):
@@ -94,7 +94,12 @@ class Site:
                 if callable(found):
                     self.over, self.close_connection = site.over, True
                     return found(self)
-                self.send_response(404 if found is None else 200)
+                etag = '"%s"' % hashlib.sha256(found or b"").hexdigest()[:16]
+                same = found is not None and self.headers.get("If-None-Match") == etag
+                self.send_response(404 if found is None else 304 if same else 200)
+                if same:
+                    return self.end_headers()
+                self.send_header("ETag", etag)
                 self.send_header("Content-Length", str(len(found or b"")))
                 self.end_headers()
                 self.wfile.write(found or b"")

@@ -76,3 +76,18 @@ def test_metadata_of_tuf_that_never_ends_is_stopped_at_its_limit(tmp_path, lengt
     for name, size, one in zip(names, sizes, siege(publisher, trees, names)):
         told = f"is {length} bytes, the limit is {size}" if length else f"is longer than the limit of {size} bytes"
         assert one["said"] == f"TransportError: tuf/{name} {told}"
+
+
+MANY = {f"lib/f{i:02}.py": b"%d" % i for i in range(60)}
+
+
+@pytest.mark.xfail(strict=True, reason="a manifest that failed keeps the flash that it took")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_manifest_that_failed_takes_no_flash_from_the_application_nor_from_the_next_one(tmp_path, kind):
+    """The one after it is longer than a block of the flash."""
+    publisher = Publisher(tmp_path, kind)
+    trees = {"v1": publisher.publish(V1, 1), "v2": publisher.publish(MANY, 2)}
+    assert len(trees["v2"]["stable.manifest"]) > 4096
+    trees["bad"] = {**trees["v2"], "stable.manifest": endless(endless_manifest)}
+    (one,) = siege(publisher, trees, end={**MANY, "boot.py": V1["boot.py"]})
+    assert one["lost"] <= 1, "blocks: the state record and no more"
