@@ -110,6 +110,7 @@ def siege():
         one["phase"] = status()["phase"]
         one["lost"] = free - os.statvfs("/flash")[3]
         told.append(one)
+        del ramflash._files[:]
     sys.modules["time"] = time
     last = install("v2") if JOB["then"] else {}
     tell(first=first, told=told, last=last, end=live(), status=status(), left=len(ramflash.tree()) - len(live()))
