@@ -1,6 +1,6 @@
 """Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
 
-_NAMES = "Updater updater Release updater boot bootguard confirm trial rollback trial status trial launch guard feed guard Transport transports HttpTransport transports.http HttpsTransport transports.https SdTransport transports.sd Storage storage LittlefsStorage storage.littlefs FlashStorage storage.flash Verifier verifiers NoneVerifier verifiers Sha256Verifier verifiers SignatureVerifier verifiers.signature TufVerifier verifiers.tuf OtaError errors ota_update legacy check_for_ota_update legacy"
+_NAMES = "Updater updater Release updater boot bootguard confirm trial rollback trial status trial launch guard feed guard Transport transports HttpTransport transports.http HttpsTransport transports.https SdTransport transports.sd MirrorTransport transports.mirror Storage storage LittlefsStorage storage.littlefs FlashStorage storage.flash Verifier verifiers NoneVerifier verifiers Sha256Verifier verifiers SignatureVerifier verifiers.signature TufVerifier verifiers.tuf OtaError errors ota_update legacy check_for_ota_update legacy"
 problem = None  # what the last boot() could not do, for status()
 
 
@@ -25,10 +25,9 @@ def __getattr__(name):
     names = _NAMES.split()
     if name == "__all__":
         return names[::2]
-    # A position of even number is a name, the next one its module.
-    for i in range(0, len(names), 2):
-        if names[i] == name:
-            home = __import__(names[i + 1], globals(), None, (name,), 1)
-            globals()[name] = value = getattr(home, name)
-            return value
-    raise AttributeError(name)
+    if name not in names[::2]:
+        raise AttributeError(name)
+    # No module has the name of another pair.
+    home = __import__(names[names.index(name) + 1], globals(), None, (name,), 1)
+    globals()[name] = value = getattr(home, name)
+    return value
