@@ -48,11 +48,13 @@ class Publisher:
         self.repository = repository or Repository() if kind == "tuf" else None
         self.root = self.repository.files["1.root.json"].decode() if kind == "tuf" else ""
 
-    def publish(self, files, seq, channel="stable", **header):
-        """A new release; gives what the server has then."""
+    def publish(self, files, seq, channel="stable", says_channel=False, **header):
+        """A new release; gives what the server has then. With `says_channel` its header names the channel."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        header = {"version": f"v1.0.{seq}", **header}
-        return self.offer(release(self._folder, files, seq=seq, channel=channel, **header), files, channel)
+        message = release(self._folder, files, seq=seq, **{"version": f"v1.0.{seq}", **header})
+        if says_channel:
+            message = message.replace(b'{"ota":1,', b'{"ota":1,"channel":"%s",' % channel.encode(), 1)
+        return self.offer(message, files, channel)
 
     def offer(self, message, files, channel="stable", **how):
         """As `publish`, of a manifest (bytes) of any form."""
