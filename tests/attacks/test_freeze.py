@@ -1,6 +1,7 @@
 """Indefinite freeze: a server that keeps on telling what was true once."""
 
 import calendar
+import hashlib
 
 import pytest
 from tuf_repository import days
@@ -83,3 +84,31 @@ def test_a_signed_time_counts_only_when_its_signature_holds(tmp_path):
     trees["v2"] = publisher.publish(V2, 2, time=now + 5, expires=now + 9999)
     (one,) = siege(publisher, trees, clock=UNSET["2000"])
     assert one["said"].startswith("SignatureError: 0 of 1 ")
+
+
+def with_etag(data, of):
+    """An answer that gives `data` under the etag that the server has for `of`."""
+    etag = hashlib.sha256(of).hexdigest()[:16]
+
+    def send(request):
+        head = f'HTTP/1.1 200 OK\r\nConnection: close\r\nETag: "{etag}"\r\nContent-Length: {len(data)}\r\n\r\n'
+        request.wfile.write(head.encode() + data)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("signed", marks=pytest.mark.xfail(strict=True, reason="the etag of a check is trusted as it came")),
+        "tuf",
+    ],
+)
+def test_one_answer_with_a_wrong_etag_does_not_hide_the_next_release_for_ever(tmp_path, kind):
+    """The attacker gave the old manifest the etag of the new one, and left; the server says "not modified" to that."""
+    publisher = Publisher(tmp_path, kind)
+    trees = {"v1": publisher.publish(V1, 1), "v2": publisher.publish(V2, 2)}
+    old = trees["v1"]["stable.manifest"]
+    trees["bad"] = {**trees["v1"], "stable.manifest": with_etag(old, trees["v2"]["stable.manifest"])}
+    (one,) = siege(publisher, trees)
+    assert one["said"] == "no error" and one["events"] == ["current"]
