@@ -100,6 +100,18 @@ def test_not_modified_is_an_answer():
         it.open("x", etag=etag)
 
 
+def test_the_etag_of_one_mirror_says_nothing_to_another():
+    """Equal or not; only the one that gave it may say that nothing has changed, or go on with the rest."""
+    first, second = MemoryTransport(GOOD), MemoryTransport(GOOD)
+    it = mirrors(first, second)
+    etag = it.open("x").etag
+    assert it.other()
+    assert read_all(it.open("x", etag=etag)) == DATA
+    with pytest.raises(TransportError, match="x has changed"):
+        it.open("x", 7, etag)
+    assert second.asked == ["x"] * 2, "that is no failure, and no other mirror is asked for it"
+
+
 def test_other_leaves_the_mirror_that_gave_the_last_object_until_each_was_tried():
     """And begins anew afterwards, or when the update has ended."""
     sources = [MemoryTransport({"x": b"%d" % i}) for i in range(3)]

@@ -36,12 +36,15 @@ class MirrorTransport(Transport):
         return super().open(name, start, etag, limit)
 
     def _open(self, name, start=0, etag=None):
+        # A tag says something to the mirror that gave it.
+        of, _, tag = (etag or "").partition(" ")
         said = []
         kind = TransportError
         for _ in self._mirrors:
             self._last = self._at
             try:
-                stream = self._mirrors[self._at].open(name, start, etag, self._limit)
+                known = tag if of == str(self._at) else None
+                stream = self._mirrors[self._at].open(name, start, known, self._limit)
                 return _Watched(self, self._at, stream)
             except NotModified:
                 raise
@@ -81,7 +84,7 @@ class _Watched:
         self._at = at
         self._stream = stream
         self.size = stream.size
-        self.etag = stream.etag
+        self.etag = stream.etag and "%d %s" % (at, stream.etag)
         self.close = stream.close
 
     def readinto(self, buffer):

@@ -54,7 +54,9 @@ class Publisher:
         message = release(self._folder, files, seq=seq, **{"version": f"v1.0.{seq}", **header})
         if says_channel:
             message = message.replace(b'{"ota":1,', b'{"ota":1,"channel":"%s",' % channel.encode(), 1)
-        return self.offer(message, files, channel)
+        found = [p for p in self._folder.rglob("*") if p.is_file() and p.suffix != ".manifest"]
+        contents = {p.relative_to(self._folder).as_posix(): p.read_bytes() for p in found}
+        return {**contents, **self.manifest(message, channel)}
 
     def offer(self, message, files, channel="stable", **how):
         """As `publish`, of a manifest (bytes) of any form."""

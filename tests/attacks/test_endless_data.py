@@ -1,9 +1,14 @@
 """Endless data: more than was announced, or than can be."""
 
+import hashlib
 import itertools
 import json
+import random
+import zlib
 
 import pytest
+from support import delta, packed
+from test_packed import numbers
 
 from .scene import KINDS, V1, V2, Publisher, blob, siege
 
@@ -91,3 +96,39 @@ def test_a_manifest_that_failed_takes_no_flash_from_the_application_nor_from_the
     trees["bad"] = {**trees["v2"], "stable.manifest": endless(endless_manifest)}
     (one,) = siege(publisher, trees, end={**MANY, "boot.py": V1["boot.py"]})
     assert one["lost"] <= 1, "blocks: the state record and no more"
+
+
+OLD = {**V1, "lib/a.py": random.Random(1).randbytes(4000).hex().encode()}
+NEW = {**V2, "lib/a.py": random.Random(2).randbytes(4000).hex().encode()}
+SIZE = len(NEW["lib/a.py"])
+UNPACKED = {
+    "a bomb": packed(bytes(4 << 20)),  # more than there is heap
+    "a delta that claims 4 GB": packed(numbers(0, 0xFFFFFFFF, 0) + bytes(999)),
+    "a delta with a part of 4 GB": packed(numbers(0, SIZE, 0, 0xFFFFFFFF) + bytes(999)),
+    "a delta that makes too much": packed(numbers(0, SIZE, 0) + numbers(0, 100) + bytes(100) + numbers(0) + numbers(0, SIZE)),
+    "a delta that leaves its base at the start": packed(numbers(0, SIZE, 0, 1) + b"x" + numbers(0, -5000, SIZE - 1) + bytes(SIZE)),
+    "a delta that leaves its base at the end": packed(numbers(0, SIZE, 0, 1) + b"x" + numbers(0, 1 << 31, SIZE - 1) + bytes(SIZE)),
+    "a number without an end": packed(numbers(0, SIZE, 0) + b"\xff" * 4000),
+    "a window of 32 KB": zlib.compress(bytes(4 << 20)),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_zlib_bomb_or_a_delta_that_claims_4_gb_is_given_up_and_the_whole_file_is_fetched(tmp_path, kind):
+    """In the place of the zlib stream and of the delta; where the whole file is wrong too, nothing is installed."""
+    publisher = Publisher(tmp_path, kind)
+    trees = {"v1": publisher.publish(OLD, 1)}
+    v2 = trees["v2"] = publisher.publish(NEW, 2, before=OLD)
+    old, new = (hashlib.sha256(files["lib/a.py"]).hexdigest()[:16] for files in (OLD, NEW))
+    patch, stream = f"deltas/{old}-{new}", blob(NEW["lib/a.py"]) + ".z"
+    assert 4100 < len(v2[stream]) < len(v2[patch]) < SIZE
+    bad, ways = {}, [stream, patch, blob(NEW["lib/a.py"])]
+    for name, data in UNPACKED.items():
+        assert len(data) <= len(v2[stream]), name
+        bad[f"bad{len(bad)}"] = {**v2, patch: data, stream: data, blob(NEW["lib/a.py"]): b"x" * SIZE}
+    told = siege(publisher, {**trees, **bad}, bad, end=NEW, blocks=96)
+    for name, one in zip(UNPACKED, told):
+        assert one["said"].startswith("HashError: lib/a.py: sha256 is "), (name, one)
+        assert one["events"].count("fallback") == 2, name
+        assert [asked for asked in one["asked"] if asked in ways] == ways, name

@@ -38,7 +38,7 @@ def test_whichever_file_is_blocked_nothing_is_installed_and_later_only_the_rest_
         return (v1 if tree == "v1" else v2).get(name)
 
     with Site(answer) as site:
-        facts = on_board(publisher, site, BLOCK, len(FILES))
+        facts = on_board(publisher, site, BLOCK, len(FILES), heap="8M")
         for k, (said, ready, same, last, content) in enumerate(facts["told"]):
             kind_of_error = "NotFoundError: GET " if way == "missing" else "TransportError: "
             assert said.startswith(kind_of_error) and order[k] in said, said
