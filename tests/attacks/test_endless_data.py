@@ -81,6 +81,7 @@ def test_metadata_of_tuf_that_never_ends_is_stopped_at_its_limit(tmp_path, lengt
     for name, size, one in zip(names, sizes, siege(publisher, trees, names)):
         told = f"is {length} bytes, the limit is {size}" if length else f"is longer than the limit of {size} bytes"
         assert one["said"] == f"TransportError: tuf/{name} {told}"
+        assert one["lost"] <= 3, "blocks: what was trusted on the way, and no more"
 
 
 MANY = {f"lib/f{i:02}.py": b"%d" % i for i in range(60)}

@@ -62,6 +62,32 @@ def test_an_older_release_replayed_after_a_newer_one_is_refused_before_any_file(
         assert one["asked"] == ["stable.manifest"]
 
 
+FAILED = """
+power_up_with_root()
+install("v1")
+before = live()
+told = []
+for name in ("v2", "v3", "v2-again", "v3-again"):
+    one = attempt(name, trial_boots=1)
+    boot(3)  # nobody confirms
+    told.append([one["ready"], one["events"][-1], live() == before, status()["refused"]])
+tell(told=told, last=install("v4")["said"], end=live()["main.py"])
+"""
+
+
+@pytest.mark.parametrize("kind", ["sha256", "signed"])
+def test_a_release_that_failed_is_not_brought_back_after_a_newer_one_failed_too(tmp_path, kind):
+    """Both are above the floor; else an attacker could let a board fail for ever, one after the other."""
+    publisher = Publisher(tmp_path, kind)
+    trees = {f"v{seq}": publisher.publish({"main.py": b"main %d" % seq}, seq) for seq in (1, 2, 3, 4)}
+    trees |= {"v2-again": trees["v2"], "v3-again": trees["v3"]}
+    with Site(trees) as site:
+        facts = on_board(publisher, site, FAILED)
+    first, refused = [True, "ready", True], [False, "refused", True, 3]
+    assert facts["told"] == [[*first, 2], [*first, 3], refused, refused]
+    assert (facts["last"], facts["end"]) == ("no error", "main 4")
+
+
 @pytest.mark.parametrize("kind", ["signed", "tuf"])
 def test_after_a_cut_at_every_step_of_an_update_the_older_release_is_never_installed_again(tmp_path, kind):
     """From the first write of v2's manifest to the last of its confirmation: what is confirmed once stays."""
