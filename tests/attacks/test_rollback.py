@@ -15,7 +15,7 @@ flash.journal = []
 install("v2")
 journal = flash.journal
 old, new = ARGS[1:3]
-seen, bad, floors = set(), [], []
+seen, bad, floors, between = set(), [], [], []
 
 def judge(k, shape):
     boot(2)
@@ -32,6 +32,8 @@ def judge(k, shape):
     if not held or not told or main != (new if floor == 2 else old):
         bad.append([k, shape, main, floor, one["said"], after])
     floors.append(floor)
+    if shape in (0, 4):  # whole operations, one after the other
+        between.append(floor)
 
 for k, shape, cut in states(image, journal, json.loads(ARGS[3])):
     digest = sha256(cut).digest()
@@ -43,7 +45,7 @@ for k, shape, cut in states(image, journal, json.loads(ARGS[3])):
         flash = ramflash.Flash(image=bytearray(cut))
         ramflash.mount(flash)
         judge(k, shape)
-tell(ops=len(journal), states=len(seen), bad=bad[:3], floors=[floors.count(1), floors.count(2)], falls=sum(a > b for a, b in zip(floors, floors[1:])))
+tell(ops=len(journal), states=len(seen), bad=bad[:3], floors=[floors.count(1), floors.count(2)], falls=sum(a > b for a, b in zip(between, between[1:])))
 """
 
 
