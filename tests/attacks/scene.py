@@ -147,9 +147,9 @@ def on_board(publisher, site, script, *args, heap="2M", **job):
 def siege(publisher, trees, bad=("bad",), end=V2, **job):
     """A board that has `v1` of the trees meets each of `bad`, and `v2`; gives what each attempt came to.
 
-    Asserts what is the same for every attack: the live files stay, none waits to be installed, no
-    flash is lost, and the good release after it is installed whole. Of the bad trees the server
-    then knows what was asked: `asked` of each.
+    Asserts what is the same for every attack: the live files stay, none waits to be installed, and
+    the good release after it is installed whole (`end`, {path: bytes}). Each attempt is a dict: `said`
+    (the error), `asked` (names, in order), `events`, `lost` (blocks of flash).
     """
     with Site(trees) as site:
         facts = on_board(publisher, site, "siege()", bad=list(bad), **job)
@@ -164,14 +164,3 @@ def siege(publisher, trees, bad=("bad",), end=V2, **job):
     assert (facts["status"]["phase"], facts["left"]) == ("idle", 0)
     return facts["told"]
 
-
-def answer(data, length=True):
-    """An answer (function) that sends `data` and closes, with its Content-Length or without."""
-
-    def send(request):
-        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
-        if length:
-            head += b"Content-Length: %d\r\n" % (len(data) if length is True else length)
-        request.wfile.write(head + b"\r\n" + data)
-
-    return send

@@ -7,7 +7,7 @@ import random
 import zlib
 
 import pytest
-from support import delta, packed
+from support import packed
 from test_packed import numbers
 
 from .scene import KINDS, V1, V2, Publisher, blob, siege

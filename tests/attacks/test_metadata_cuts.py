@@ -1,5 +1,8 @@
 """A power cut at every flash operation of saving the metadata of TUF."""
 
+import json
+from zlib import crc32
+
 import pytest
 from tuf_repository import Repository
 
@@ -77,8 +80,6 @@ ROLES = ("root", "timestamp", "snapshot", "targets")
 
 def files(repository, versions):
     """The checksums of a repository's files as a board keeps them."""
-    from zlib import crc32
-
     names = {r: f"{v}.{r}.json" if r != "timestamp" else "timestamp.json" for r, v in zip(ROLES, versions)}
     return {role: crc32(repository.files[name]) for role, name in names.items()}
 
@@ -103,10 +104,7 @@ def cut_everywhere(tmp_path, rotates, shapes):
     publisher = Publisher(tmp_path, "tuf", repository=repository)
     trees, known = story(repository, rotates, publisher)
     with Site(trees) as site:
-        import json
-
         facts = on_board(publisher, site, CUTS, json.dumps(known), shapes, heap="8M", rotates=rotates)
-    print(facts)
     assert facts["bad"] == [], facts["count"]
     assert facts["ops"] > 20 and facts["met"]["no error"] > 2
     return facts
