@@ -11,7 +11,7 @@ import detools
 import pytest
 import strategies
 from hypothesis import example, given, settings
-from support import ROOT
+from support import ROOT, run_mp
 from test_keys import keys, signers  # noqa: F401
 from test_publish import BOOT, Cut, cutting, manifest, problems, project, publish, snapshot
 
@@ -69,6 +69,7 @@ class TestPatch:
         packed = delta.patch(old, new)
         assert by_detools(packed, old) == new
         assert delta.apply(packed, old, len(new)) == new
+        assert delta.unpack(packed, 99999).endswith(b"\0")  # the last seek
 
     def test_one_line_of_a_file_is_a_hundredth_of_it(self):
         """And the window is the one that a board has RAM for."""
@@ -248,6 +249,24 @@ class TestForms:
         for base in entry(made, "a").get("d", {}):
             name = Tree("").patch(base, entry(made, "a")["h"])
             assert by_detools((made.tree / name).read_bytes(), old) == new
+
+
+    def test_the_real_micropython_unpacks_both(self, tmp_path):
+        """In little RAM, because of the window."""
+        release_of(tmp_path, 1)
+        made = release_of(tmp_path, 2)
+        script = """
+import binascii, deflate, hashlib, json, os
+for name in json.loads(os.getenv("ARGS")):
+    h = hashlib.sha256()
+    with open(name, "rb") as f, deflate.DeflateIO(f, deflate.ZLIB) as d:
+        while chunk := d.read(64):
+            h.update(chunk)
+    print(binascii.hexlify(h.digest()).decode())
+"""
+        names = [made.tree / Tree("").packed(of_text(2)), made.tree / Tree("").patch(of_text(1), of_text(2))]
+        inside = sha256(delta.unpack(names[1].read_bytes(), 99999)).hexdigest()
+        assert run_mp(script, *names, heap="24wK").stdout.split() == [of_text(2), inside]
 
 
 class TestChannels:

@@ -135,6 +135,31 @@ def test_other_does_not_skip_the_mirror_that_was_chosen_when_a_stream_broke_off(
     assert read_all(it.open("x")) == DATA
 
 
+def test_a_round_is_put_off_as_long_as_the_first_of_the_mirrors_asks():
+    """And the interval of a watch is that of the mirror that answered."""
+
+    class Busy(Transport):
+        def __init__(self, seconds):
+            self.seconds = seconds
+
+        def _open(self, name, start=0, etag=None):
+            error = TransportError("busy")
+            error.retry_s = self.seconds
+            raise error
+
+    for waits, longest in (((100, 300), 100), ((100, 0), 0)):
+        it = mirrors(*map(Busy, waits))
+        it.patience_s = 0
+        with pytest.raises(TransportError, match="busy; busy") as caught:
+            it.open("x")
+        assert caught.value.retry_s == longest
+    good = MemoryTransport(GOOD)
+    good.cache_control = "max-age=60"
+    it = mirrors(Busy(9), good)
+    it.open("x")
+    assert it.cache_control == "max-age=60"
+
+
 def test_a_plain_transport_has_no_other():
     assert MemoryTransport({}).other() is False
 

@@ -40,21 +40,28 @@ class MirrorTransport(Transport):
         of, _, tag = (etag or "").partition(" ")
         said = []
         kind = TransportError
+        waits = []  # seconds that each asks to be left alone for
         for _ in self._mirrors:
             self._last = self._at
+            mirror = self._mirrors[self._at]
             try:
                 known = tag if of == str(self._at) else None
-                stream = self._mirrors[self._at].open(name, start, known, self._limit)
+                stream = mirror.open(name, start, known, self._limit)
+                self.cache_control = mirror.cache_control
                 return _Watched(self, self._at, stream)
             except NotModified:
+                self.cache_control = mirror.cache_control
                 raise
             except OtaError as e:
                 said.append(str(e))
+                waits.append(getattr(e, "retry_s", 0))
                 # That one says there is none counts for more than that another is down.
                 if isinstance(e, NotFoundError):
                     kind = NotFoundError
                 self.leave(self._at)
-        raise kind("; ".join(said))
+        error = kind("; ".join(said))
+        error.retry_s = min(waits)
+        raise error
 
     def leave(self, at):
         """The mirror of the number `at` failed: ask the one after it."""
