@@ -1,7 +1,7 @@
 """The client workflow of The Update Framework 1.0.34, section 5; the numbers are its steps."""
 
 from ...errors import VerifyError
-from .metadata import bad
+from .metadata import TOP, bad
 
 
 class Client:
@@ -58,7 +58,10 @@ class Client:
             root = new
         self.files.forget_rotated(root.version)  # 5.3.11
         root.check_time(self._now)  # 5.3.10
-        self._root = {key: root.signed[key] for key in ("keys", "roles")}
+        roles = root.signed["roles"]
+        ids = [name for role in TOP[1:] for name in roles[role]["keyids"]]
+        keys = root.signed["keys"]
+        self._root = {"keys": {name: keys[name] for name in ids if name in keys}, "roles": roles}
         self.is_consistent = bool(root.signed.get("consistent_snapshot"))
 
     def _check_root(self, root, by):
@@ -114,8 +117,6 @@ class Client:
         Raises:
             VerifyError: none has.
         """
-        from .paths import delegated
-
         todo = [("targets", None)]
         seen = set()
         while todo and len(seen) <= self.delegations:
@@ -126,6 +127,8 @@ class Client:
             signed = self._role("targets", name, self._meta(name), by) if by else self._targets
             if path in signed["targets"]:
                 return signed["targets"][path]
+            from .paths import delegated
+
             roles, terminating = delegated(signed.get("delegations") or {}, path)
             if terminating:
                 todo = []
