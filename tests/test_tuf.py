@@ -219,7 +219,7 @@ def test_5_4_3_a_timestamp_that_names_an_older_snapshot_is_refused(device, repos
     repository.timestamp.version += 1
     repository.timestamp.snapshot_meta.version = 1
     repository.files["timestamp.json"] = repository.signed("timestamp")
-    assert "older" in device.refresh()
+    assert "timestamp metadata: its snapshot 1 is older than 2" in device.refresh()
 
 
 def test_5_4_3_the_same_timestamp_again_changes_nothing(device, repository):

@@ -493,12 +493,13 @@ class TestOnTheBoard:
         manifest = (made / "stable.manifest").read_bytes()
         release("print(2)\n")
         assert ota("tuf", "publish", *words(files, "targets", "online"))[0] == 0
+        second = (made / "tuf/timestamp.json").read_bytes()
         assert board()[0] == "True" and board.live() == "print(2)\n"
         (made / "stable.manifest").write_bytes(manifest)
         (made / "tuf/timestamp.json").write_bytes(first["timestamp.json"])
         assert board()[0] == "VerifyError: timestamp metadata: version 1 is older than 2"
+        (made / "tuf/timestamp.json").write_bytes(second)
         past = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=8)
-        Repository(Tree(made), [signers["online"]], now=past).renew()
         Repository(Tree(made), [signers["online"]], now=past).renew()
         assert board()[0].startswith("VerifyError: timestamp metadata: version 3 expired at ")
         shutil.rmtree(made / "tuf")
