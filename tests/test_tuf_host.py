@@ -3,7 +3,6 @@
 import datetime
 import functools
 import json
-import os
 import re
 import shlex
 import shutil
@@ -508,3 +507,38 @@ class TestOnTheBoard:
         other.init(other.first_root(roles))
         assert board()[0] == "SignatureError: timestamp metadata 1: 0 of 1 signatures hold"
         assert board.live() == "print(2)\n"
+
+
+PAGE = (ROOT / "docs/how-to/tuf.md").read_text("utf-8")
+
+
+class TestHowTo:
+    """docs/how-to/tuf.md, done as it says."""
+
+    def test_its_commands_run_in_their_order_and_its_program_takes_the_release(self, folder, ota, library, monkeypatch, tmp_path):  # noqa: F811
+        """The board begins with the first root, and follows to the last."""
+        (folder / "keys").mkdir()
+        monkeypatch.setenv("HOME", str(folder))
+        monkeypatch.setenv("OTA_KEY_PASSWORD", "sesame")
+        for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S):
+            for line in block.splitlines():
+                if line.startswith("cp "):
+                    shutil.copy(*line.split()[1:])
+                    continue
+                if line.startswith("ota publish"):
+                    (folder / "src/main.py").write_text(f"print({line!r})\n")
+                code, _, err = ota(*shlex.split(line)[1:])
+                assert (code, err) == (0, ""), line
+        assert signed(folder / "public/sample", "6.root.json")["version"] == 6
+        (text,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+        www = folder / "server"
+        www.mkdir()
+        (www / "www").symlink_to(folder / "public")
+        board = folder / "board"
+        board.mkdir()
+        shutil.copy(folder / "src/root.json", board)
+        stage = 'import sys\nclass Machine:\n    def reset(): print("reset")\nsys.modules["machine"] = Machine\n'
+        with nginx(www, "listen 127.0.0.1:{port};") as port:
+            text = text.replace("192.168.2.100", f"127.0.0.1:{port}")
+            told = run_mp(stage + text, cwd=board, path=[library]).stdout
+        assert told == "reset\n" and (board / "main.py.ota-new").read_text().startswith("print('ota publish")
