@@ -657,7 +657,7 @@ def test_5_6_7_a_delegated_role_is_held_to_the_rules_of_targets(delegating):
     assert "a metadata: version 4 expired at" in device.download("x")
     repository.roles["a"].expires = days(1)
     repository.publish("a")
-    repository.lies["metadata/5.a.json"] = good
+    repository.lies["metadata/5.a.json"] = repository.files["5.a.json"].replace(b"targets", b"Targets")
     assert "HashError" in device.download("x")
     assert (device.metadata / "a.json").read_bytes() == good
     repository.lies.clear()
