@@ -32,6 +32,8 @@ class Channel:
         time = clock(state)
         known = self._known(state, live, time)
         try:
+            if known and u.verifier.seen:  # the verifier has asked already
+                raise NotModified(self._name)
             # On a full flash it is the write that says so; what a cut left in the slot is written over.
             left = u.storage.size(".ota/" + spare(state)) or 0
             limit = max(u.storage.free() + left, u.storage.block)
