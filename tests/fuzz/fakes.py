@@ -60,10 +60,8 @@ class Pieces(io.IOBase):
 class Wire(HttpTransport):
     """An HttpTransport whose n-th connection says the n-th of `answers` (list of bytes)."""
 
-    retries = 0
-
     def __init__(self, answers):
-        super().__init__("http://board.test/p", token="SECRET")
+        super().__init__("http://board.test/p", token="SECRET", retries=0)
         self._answers = answers
         self._sockets = []
 
