@@ -62,6 +62,7 @@ class Wire(HttpTransport):
 
     def __init__(self, answers):
         super().__init__("http://board.test/p", token="SECRET", retries=0)
+        self.etag = None
         self._answers = answers
         self._sockets = []
 

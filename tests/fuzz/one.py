@@ -31,6 +31,14 @@ def without(work, arguments):
     print(f"number_of_executed_units: {len(files)}", file=sys.stderr)
 
 
+def run(work, arguments):
+    def test_one(data):
+        work(data)
+
+    atheris.Setup([sys.argv[0], *arguments], test_one)
+    atheris.Fuzz()
+
+
 def main():
     name, *arguments = sys.argv[1:]
     if not atheris:
@@ -41,13 +49,8 @@ def main():
         from fuzz.targets import TARGETS, loaded
 
         loaded()
-    work = TARGETS[name]
-
-    def test_one(data):
-        work(data)
-
-    atheris.Setup([sys.argv[0], *arguments], test_one)
-    atheris.Fuzz()
+    run(TARGETS[name], arguments)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -47,7 +47,8 @@ def fuzz(target, runs, seed=1, keep=None, out=OUT):
     Returns:
         Done.
     """
-    with tempfile.TemporaryDirectory() as name:
+    # Where there is such a folder, it is of RAM.
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
         made = keep or Path(name) / "made"
         made.mkdir(parents=True, exist_ok=True)
         found = out / target
@@ -61,7 +62,8 @@ def fuzz(target, runs, seed=1, keep=None, out=OUT):
             command + options, cwd=name, capture_output=True, text=True, errors="replace", env=dict(os.environ, PYTHONHASHSEED="0")
         )
         crashes = sorted(found.iterdir())
-        said = "\n".join(done.stderr.splitlines()[-40:])
+        # The traceback comes on standard output, what libFuzzer has to say on the other.
+        said = "\n".join(done.stdout.splitlines()[-30:] + done.stderr.splitlines()[-3:])
         if done.returncode and not crashes:
             raise RuntimeError(f"{target}: exit code {done.returncode}\n{said}")
         count = _COUNT.search(done.stderr)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import zlib
 from binascii import crc32
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -42,8 +43,8 @@ def answers():
     ranged = answer(b"x", "Content-Range: bytes 5-5/6", "Content-Length: 1", 'ETag: "x"', status="206 Partial Content")
     chunked = answer(b"3;x=y\r\nabc\r\n3\r\ndef\r\n0\r\nt: v\r\n\r\n", "Transfer-Encoding: chunked", 'ETag: "x"')
     unchanged = answer(b"", status="304 Not Modified")
-    yield "kept", answer(b"hello", length) + ranged + unchanged
-    yield "closed", CUT.join([answer(b"hello", "Connection: close"), answer(b"hello6", 'etag: "x"'), unchanged])
+    yield "kept", answer(b"hello", length, 'ETag: "x"') + ranged + unchanged
+    yield "closed", CUT.join([answer(b"hello", "Connection: close", 'ETag: "y"'), answer(b"hello6", 'etag: "x"'), unchanged])
     yield "chunked", chunked + chunked + chunked
     moved = answer(b"12345", length, "Location: /p/z", status="301 Moved")
     away = answer(b"", "Content-Length: 0", "Location: http://other.test:8080/x?y#z", status="302 Found")
@@ -61,6 +62,10 @@ def states():
     idle = {"n": 4, "phase": "idle", "live": "a", "next": "", "etag": "stable \"x\"", "boots": 0, "trial": 3, "seq": 7}
     idle.update(floor=7, refused=0, fails=0, format=2)
     trial = dict(idle, n=5, phase="trial", next="b", sums={"a": 1, "b": 2})
+    row = ["idle", 4, 7, "a", "", 7, 0, 0, 0, 3, 0, 0, 'stable "x"', {"bare": 1}]
+    listed = json.dumps(row)[:-1].encode()
+    yield "row", b'%s,"%08x"]' % (listed, crc32(listed))
+    yield "row-mended", listed + b"#" + CUT + record(idle)
     yield "one", record(idle)
     yield "two", record(idle) + CUT + record(trial)
     yield "mended", json.dumps(trial)[:-1].encode() + b"#"
@@ -158,6 +163,41 @@ threshold = 2
 """
 
 
+def deltas():
+    """Of a size like the old content, as the target expects; the packed ones are a publisher's."""
+    old = b"def f(x):\n    return x + 1\n" * 8
+    new = old.replace(b"+ 1", b"- 2")
+    control = b"".join(adds_and_new(old, new))
+    yield "patch", b"p" + old + CUT + packed(control)
+    yield "patch-open", b"P" + old + CUT + control
+    yield "whole", b"z" + CUT + packed(old * 20)[:-4] + b"\0\0\0\0"
+    yield "whole-right", b"z" + CUT + packed((old * 20)[:3000])
+
+
+def packed(data):
+    deflate = zlib.compressobj(9, zlib.DEFLATED, 12)
+    return deflate.compress(data) + deflate.flush()
+
+
+def number(n):
+    found = bytearray([(abs(n) & 63) | (64 if n < 0 else 0)])
+    n = abs(n) >> 6
+    while n:
+        found[-1] |= 128
+        found.append(n & 127)
+        n >>= 7
+    return bytes(found)
+
+
+def adds_and_new(old, new):
+    # The first half by differences; then new bytes after a step back.
+    half = len(new) // 2
+    yield number(0) + number(len(new)) + number(0)
+    yield number(half) + bytes((b - a) & 255 for a, b in zip(old, new[:half])) + number(4) + new[half : half + 4] + number(4)
+    rest = len(new) - half - 4
+    yield number(rest) + bytes((b - a) & 255 for a, b in zip(old[half + 4 :], new[half + 4 :])) + number(0) + number(0)
+
+
 def seeds():
     """Every sound input {target: {name: bytes}}, and what tests/fuzz/signed.json holds."""
     keys, covered, inputs = signatures()
@@ -173,6 +213,7 @@ def seeds():
         "tuf_client": {"delegated": CUT.join(repository[kind] for kind in order)},
         "tuf_key": dict(tuf_keys()),
         "tuf_paths": {"plain": b"a/b\na/b", "stars": b"a/*-?.py\na/b-c.py", "many": b"*a*b*c*/?\nxaybzc/d"},
+        "delta": dict(deltas()),
         "config": {"all": CONFIG, "least": b'project = "a"\n'},
     }
     found["tuf_client"]["new-root"] = CUT.join(repository[kind] for kind in (*order, "next"))

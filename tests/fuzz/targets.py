@@ -83,7 +83,7 @@ def http(data):
     """What servers say, a part for each connection: a whole object, then the rest of another."""
     transport = Wire(data.split(CUT))
     said = []
-    for name, start, etag in (("a", 0, None), ("b", 5, '"x"'), ("c", 0, '"x"')):
+    for name, start, etag in (("a", 0, None), ("b", 5, '"x"'), ("c", 0, True)):
         said.append(_said(_get, transport, name, start, etag))
     transport.close()
     transport.check()
@@ -91,7 +91,9 @@ def http(data):
 
 
 def _get(transport, name, start, etag):
-    stream = transport.open(name, start, etag, limit=LIMIT)
+    # The last one asks with what the first one was told.
+    stream = transport.open(name, start, transport.etag if etag is True else etag, limit=LIMIT)
+    transport.etag = transport.etag or stream.etag
     buffer = memoryview(bytearray(100))
     got = []
     try:
@@ -119,11 +121,13 @@ def state(data):
     parts = data.split(CUT) + [b"", b""]
     for name, part in zip(("state", "state.new", "a"), parts):
         if part[-1:] == b"#":
-            part = b'%s,"crc":"%08x"}' % (part[:-1], crc32(part[:-1]))
+            form = b'%s,"%08x"]' if part[:1] == b"[" else b'%s,"crc":"%08x"}'
+            part = form % (part[:-1], crc32(part[:-1]))
         _put(".ota/" + name, part if name != "a" else part.split(b"\n")[0])
     found = load(folder)
     _need(found["n"] >= 0 and found["floor"] is not None, "record")
-    if found["phase"] in MOVES and "damaged" not in found:
+    _need(found["phase"] in MOVES, "phase")
+    if "damaged" not in found and len(data) < 512:
         told = dict(found)
         save(folder, told)
         again = load(folder)
@@ -184,11 +188,19 @@ def tuf_client(data):
     """A whole repository whose signatures all hold: root, timestamp, snapshot, targets, role, next root."""
     from ota.verifiers.tuf import keys
 
-    held, keys.holds = keys.holds, lambda *args: True
+    held, keys.holds = keys.holds, _holds
     try:
         return _said(_tuf_client, data.split(CUT))
     finally:
         keys.holds = held
+
+
+def _holds(key, *rest):
+    # Of a key that is one; another's signature does not hold.
+    try:
+        return isinstance(key["keyval"]["public"], str)
+    except (KeyError, TypeError):
+        return False
 
 
 def _tuf_client(parts):
@@ -254,16 +266,56 @@ def tuf_paths(data):
 def _ways(pattern, path):
     # All places in the pattern that the path may have come to, a character at a time.
     places = {0}
-    for c in path + "\0":
+    for c in list(path) + [None]:
         for i in sorted(places):
             while pattern[i : i + 1] == "*":
                 i += 1
                 places.add(i)
-        if c == "\0":
+        if c is None:
             return len(pattern) in places
         stay = {i for i in places if pattern[i : i + 1] == "*" and c != "/"}
         go = {i + 1 for i in places if pattern[i : i + 1] == c and c != "*" or pattern[i : i + 1] == "?" and c != "/"}
         places = stay | go
+
+
+def delta(data):
+    """What an update unpacks: `p` for a patch of an old content or `z`, the old one, the packed one.
+
+    A `P` or `Z` packs it first, so that what is inside can be anything.
+    """
+    from ota.patch import Inflater, patched, whole
+
+    old, _, packed = data[1:].partition(CUT)
+    if data[:1] in (b"P", b"Z"):
+        packed = _stored(packed)
+    size = len(old) if data[:1] in (b"p", b"P") else 3000
+    buffer = memoryview(bytearray(512))
+    source = Inflater(Pieces(packed))
+    if data[:1] in (b"p", b"P"):
+        pieces = patched(BytesIO(old), source, size, buffer)
+    else:
+        pieces = whole(source, size, buffer)
+    return _said(_unpacked, pieces, size)
+
+
+def _unpacked(pieces, size):
+    got = []
+    for piece in pieces:
+        got.append(bytes(piece))
+        _need(sum([len(p) for p in got]) <= size, "over %d bytes" % size)
+    _need(sum([len(p) for p in got]) == size, "not %d bytes" % size)
+    return _mark(hexlify(b"".join(got)))
+
+
+def _stored(data):
+    # A zlib stream with a window of 4 KB, without compression: MicroPython may lack a compressor.
+    a, b = 1, 0
+    for c in data:
+        a = (a + c) % 65521
+        b = (b + a) % 65521
+    n = len(data)
+    head = b"\x48\x89\x01" + n.to_bytes(2, "little") + (n ^ 0xFFFF).to_bytes(2, "little")
+    return head + data + (b << 16 | a).to_bytes(4, "big")
 
 
 def config(data):
@@ -289,6 +341,7 @@ TARGETS = {
     "tuf_client": tuf_client,
     "tuf_key": tuf_key,
     "tuf_paths": tuf_paths,
+    "delta": delta,
     "config": config,
 }
 HOST = ("config",)  # what MicroPython never reads
@@ -303,5 +356,5 @@ def loaded():
 _USED = (
     "ota.manifest ota.policy ota.bootguard ota.transports.http ota.verifiers.signature ota.verifiers.rs256"
     " ota.verifiers.es256 ota.verifiers.hs256 ota.verifiers.ps256 ota.verifiers.ed25519 ota.verifiers.tuf.client"
-    " ota.verifiers.tuf.files ota.verifiers.tuf.keys ota.verifiers.tuf.paths ota_host.config"
+    " ota.verifiers.tuf.files ota.verifiers.tuf.keys ota.verifiers.tuf.paths ota.patch ota_host.config"
 ).split()
