@@ -10,7 +10,7 @@ from ota.transports.wire import Link
 
 _STARTS = ("GET /", "Host: ", "Range: ", "If-Range: ", "If-None-Match: ", "Authorization: ")
 _AFTER_END = 64  # reads after the end before it counts as a hang
-_nothing = None if hasattr(io.IOBase, "ioctl") else open(os.devnull, "rb")
+_nothing = open(os.devnull, "rb") if hasattr(os, "devnull") else None
 
 
 class Pieces(io.IOBase):
