@@ -1,9 +1,10 @@
 """Any bytes give a result or an error of ours: the corpus, hypothesis and atheris on the same targets.
 
-`make fuzz` runs atheris for longer; docs/how-to/test-without-hardware.md says how.
+`make fuzz` runs atheris for longer; docs/explanation/fuzzing.md says how.
 """
 
 import json
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -116,11 +117,19 @@ one.{{}}
         assert found.name.startswith("crash-")
 
 
-def test_the_command_ends_with_one_line_of_json(tmp_path):
-    command = [sys.executable, str(ROOT / "tests" / "fuzz"), "300", "--target", "tuf_paths", "--target", "manifest"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+def test_the_command_of_the_docs_ends_with_one_line_of_json():
+    """With fewer inputs, and of two targets."""
+    page = (ROOT / "docs" / "explanation" / "fuzzing.md").read_text()
+    (command,) = re.findall(r"^```sh\n(.*)\n```$", page, re.M)
+    program, script, runs = command.split()
+    assert (program, runs) == (".venv/bin/python", "100000")
+    options = ["300", "--target", "tuf_paths", "--target", "config"]
+    done = subprocess.run([sys.executable, script, *options], cwd=ROOT, capture_output=True, text=True)
     assert not done.returncode, done.stdout + done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
+    shown = json.loads(re.search(r"^```json\n(.*)\n```$", page, re.M)[1])
+    assert last.keys() == shown.keys()
+    assert shown["targets"] == len(TARGETS)
     assert (last["targets"], last["crashes"]) == (2, 0)
     assert last["inputs"] >= (600 if has_fuzzer() else 6)
 

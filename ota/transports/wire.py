@@ -9,8 +9,7 @@ from . import Lines, ticks_diff, ticks_ms
 _HEADERS = 64  # lines of headers
 _LINE = 1024  # bytes in one of them, or in a status line
 _DRAIN = 512  # bytes of an answer without use that cost less than a new connection
-# Nothing else is kept: what a server may send is more than a board can hold.
-_WANTED = (
+_WANTED = (  # nothing else is kept: what a server may send is more than a board can hold
     "cache-control", "connection", "content-encoding", "content-length", "content-range", "date",
     "etag", "location", "retry-after", "transfer-encoding",
 )  # fmt: skip
@@ -28,9 +27,10 @@ def split(url):
     host, _, port = netloc.rpartition(":")
     if not host or netloc.endswith("]"):
         host, port = netloc, ""
-    if scheme not in ("http", "https") or not host or "@" in netloc or min(netloc) <= " ":
+    plain = host and "@" not in netloc and min(netloc) > " " and not port.strip("0123456789")
+    if scheme not in ("http", "https") or not plain:
         raise TransportError("url %r is not http(s)://host[:port]/path" % url)
-    port = number(port or None) or (443 if scheme == "https" else 80)
+    port = int(port or (443 if scheme == "https" else 80))
     path = quote(slash + path or "/", _PLAIN + "%?")
     return "%s://%s:%d" % (scheme, host, port), netloc, host.strip("[]"), port, path
 
