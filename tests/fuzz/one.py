@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
+from fuzz.mutate import mutate  # noqa: E402
+
 try:
     import atheris
 except ImportError:
@@ -35,7 +37,11 @@ def run(work, arguments):
     def test_one(data):
         work(data)
 
-    atheris.Setup([sys.argv[0], *arguments], test_one)
+    def mutator(data, most, seed):
+        made = mutate(data, seed) if seed % 2 else None
+        return made if made and len(made) <= most else atheris.Mutate(data, most)
+
+    atheris.Setup([sys.argv[0], *arguments], test_one, custom_mutator=mutator)
     atheris.Fuzz()
 
 
