@@ -128,7 +128,7 @@ def state(data):
             part = form % (part[:-1], crc32(part[:-1]))
         _put(".ota/" + name, part if name != "a" else part.split(b"\n")[0])
     found = load(folder)
-    _need(found["n"] >= 0 and found["floor"] is not None, "record")
+    _need(found["n"] >= 0, "record")
     _need(found["phase"] in MOVES, "phase")
     if "damaged" not in found and len(data) < 512:
         told = dict(found)
