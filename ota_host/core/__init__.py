@@ -1,0 +1,69 @@
+"""The library made small for a board: only what is used, in few modules."""
+
+import ast
+
+from .choose import Choice
+from .constants import write_out
+from .names import Names
+from .program import Program, Symbol
+from .transient import transient
+from .write import Writer
+
+_TRIAL = "trial"  # its functions come and go
+_BOOT = ("bootguard", "__init__")
+
+
+def sources(names, algorithms=()):
+    """The source of every module of a core: path -> text.
+
+    Args:
+        names (list of str): public names of `ota` that the application uses.
+        algorithms (list of str): of the signatures, such as `RS256`.
+    """
+    program = Program()
+    lazy = public(program)
+    trial = transient(Program(), _TRIAL)
+    write_out(program)
+    roots = {Symbol(lazy[n], n) for n in {*names, "OtaError"} if lazy[n] not in (_TRIAL, "bootguard")}
+    left = {"fileset", "verifiers.rs256", "verifiers.es256", "verifiers.hs256"} - {f"verifiers.{a.lower()}" for a in algorithms}
+    choice = Choice(program, roots, without=left)
+    made = {f"ota/{name}.py": tree for name, tree in Writer(choice, Names(choice)).modules().items()}
+    made["ota/trial.py"] = trial
+    made["ota/errors.py"] = _errors(program, choice)
+    made["ota/__init__.py"] = _init(program, lazy, choice)
+    made = {path: ast.unparse(tree) for path, tree in made.items()}
+    made["ota/bootguard.py"] = (program.folder / "bootguard.py").read_text()
+    return made
+
+
+def public(program):
+    """The public names of the library: name -> module."""
+    words = _names_of(ast.parse((program.folder / "__init__.py").read_text())).value.value.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _names_of(tree):
+    return next(n for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "_NAMES")
+
+
+def _init(program, lazy, choice):
+    tree = ast.parse((program.folder / "__init__.py").read_text())
+    tree.body = tree.body[1:]
+    words = []
+    for name, module in lazy.items():
+        home = choice.place.get(Symbol(module, name)) if Symbol(module, name) in choice.roots else None
+        if module in ("bootguard", _TRIAL):
+            home = module
+        if home:
+            words += [name, home]
+    _names_of(tree).value = ast.Constant(" ".join(words))
+    return tree
+
+
+def _errors(program, choice):
+    # `from ota.errors import HashError` gives the class that the core raises.
+    items = program.modules["errors"].items
+    live = [n for n in items if Symbol("errors", n) in choice.live]
+    take = ast.ImportFrom("core", [ast.alias(n) for n in live], 1)
+    rest = [items[n] for n in items if n not in live]
+    return ast.fix_missing_locations(ast.Module([take, *rest], []))

@@ -1,0 +1,61 @@
+"""What a core has of `bootguard`: the whole of it as a module of its own, in RAM only while it is needed.
+
+The texts below run on a board. `package._home` is the folder of the first look at the board's
+state; a bootguard that is loaded again later, when the application may have gone elsewhere, gets it.
+"""
+
+_GUARD = """
+def _guard(done=None):
+    package = sys.modules["ota"]
+    if not done:
+        guard = __import__("bootguard", globals(), None, ("load",), 1)
+        guard._home = getattr(package, "_home", guard._home)
+        return guard
+    package._home = done._home
+    if done.problems:
+        package.problem = done.problems[-1]
+    del sys.modules["ota.bootguard"]
+    delattr(package, "bootguard")
+"""
+
+# In place of what bootguard has under these names, for all modules but those of TRANSIENT.
+BRIDGE = _GUARD + """
+def _where():
+    package = sys.modules["ota"]
+    guard = sys.modules.get("ota.bootguard")
+    if guard:
+        _guard(guard)
+    package._home = getattr(package, "_home", os.getcwd())
+    return package._home
+
+_home = _where()
+
+def advance(root, state, booting=False):
+    guard = _guard()
+    try:
+        return guard.advance(root, state, booting)
+    finally:
+        _guard(guard)
+"""
+
+# A module whose functions are called now and then, and leave nothing in RAM.
+TRANSIENT = _GUARD + """
+def _forget(guard, names):
+    _guard(guard)
+    package = sys.modules["ota"]
+    for name in names:
+        sys.modules.pop("ota." + name, None)
+        try:
+            delattr(package, name)
+        except (AttributeError, KeyError):
+            pass
+"""
+
+# One of its functions; the body takes the place of `pass`.
+CALL = """
+guard = _guard()
+try:
+    pass
+finally:
+    _forget(guard, _NAMES)
+"""
