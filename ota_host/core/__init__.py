@@ -2,8 +2,10 @@
 
 import ast
 
+from .bridge import bridge
 from .choose import Choice
 from .constants import write_out
+from .late import split
 from .names import Names
 from .program import Program, Symbol
 from .transient import transient
@@ -22,7 +24,10 @@ def sources(names, algorithms=()):
     """
     program = Program()
     lazy = public(program)
-    trial = transient(Program(), _TRIAL)
+    trial = transient(Program().bind(), _TRIAL)
+    bridge(program)
+    split(program)
+    program.bind()
     write_out(program)
     roots = {Symbol(lazy[n], n) for n in {*names, "OtaError"} if lazy[n] not in (_TRIAL, "bootguard")}
     left = {"fileset", "verifiers.rs256", "verifiers.es256", "verifiers.hs256"} - {f"verifiers.{a.lower()}" for a in algorithms}

@@ -4,6 +4,8 @@ The texts below run on a board. `package._home` is the folder of the first look 
 state; a bootguard that is loaded again later, when the application may have gone elsewhere, gets it.
 """
 
+from .program import Symbol
+
 _GUARD = """
 def _guard(done=None):
     package = sys.modules["ota"]
@@ -14,8 +16,11 @@ def _guard(done=None):
     package._home = done._home
     if done.problems:
         package.problem = done.problems[-1]
-    del sys.modules["ota.bootguard"]
-    delattr(package, "bootguard")
+    _drop("bootguard")
+
+def _drop(name):
+    if sys.modules.pop("ota." + name, None):
+        delattr(sys.modules["ota"], name)
 """
 
 # In place of what bootguard has under these names, for all modules but those of TRANSIENT.
@@ -42,11 +47,10 @@ def advance(root, state, booting=False):
 TRANSIENT = _GUARD + """
 def _forget(guard, names):
     _guard(guard)
-    package = sys.modules["ota"]
-    for name in names:
-        sys.modules.pop("ota." + name, None)
+    _drop(names[0])
+    for name in names[1:]:
         try:
-            delattr(package, name)
+            delattr(sys.modules["ota"], name)
         except (AttributeError, KeyError):
             pass
 """
@@ -59,3 +63,18 @@ try:
 finally:
     _forget(guard, _NAMES)
 """
+
+
+def bridge(program):
+    """Let what a Program has of bootguard load the whole of it for what moves live files.
+
+    Raises:
+        ValueError: bootguard is not what the texts here were written for.
+    """
+    guard = program.modules["bootguard"]
+    for name in ("_home", "problems", "advance", "boot"):
+        if name not in guard.items:
+            raise ValueError(f"ota/bootguard.py has no {name}, which the core is made with")
+    guard.imports["sys"] = Symbol("!sys", "")
+    program.replace("bootguard", BRIDGE)
+    del guard.items["boot"]

@@ -2,6 +2,7 @@
 
 import ast
 
+from .late import FINDER
 from .program import FUNCTIONS
 
 # Modules that are loaded for a part of an update, and unloaded after it.
@@ -87,6 +88,9 @@ class Choice:
                     self.parts[symbol] = Parts(self.program.item(symbol))
                     todo += self._follow(self.parts[symbol].head)
             for symbol in sorted(self.live):
+                for name, late in getattr(self.program.item(symbol), "late", {}).items():
+                    if late not in self.live and self._called(symbol, name):
+                        todo += [late, FINDER]
                 for name, refs in self.parts[symbol].methods.items():
                     if name not in self.live[symbol] and self._called(symbol, name):
                         self.live[symbol].add(name)
@@ -104,6 +108,11 @@ class Choice:
     def _find_places(self):
         for symbol in self.roots:
             self._claim(symbol, home(symbol.module, self.base))
+        for symbol in sorted(self.live):
+            late = getattr(self.program.item(symbol), "home", None)
+            if late:
+                self._claim(FINDER, self.base)
+                self._claim(symbol, late)
         done = set()
         while True:
             lazy = {s for owner in self.place for refs in self.refs(owner) for s in self.ours(refs.lazy)} - done

@@ -58,6 +58,7 @@ class Names:
         self.arguments, free = free[:_ARGS], free[_ARGS:]
         self.symbols = dict(zip(self._private_symbols(), _endless(free, taken)))
         self.attributes = self._attributes()
+        self._name_late()
 
     def _parts(self, symbol):
         node = self.choice.program.item(symbol)
@@ -82,11 +83,26 @@ class Names:
             node = self.choice.program.item(symbol)
             if isinstance(node, ast.ClassDef):
                 public = symbol in self.outside
-                for name in _defined(node):
+                for name in [*_defined(node), *self._late(node)]:
                     (others if public and name[0] != "_" or symbol in self.choice.whole else ours).add(name)
         private = {n for n in ours - others - self.texts - self.keywords if n[:2] != "__" and n not in FIRMWARE}
         used |= ours | others
         return dict(zip(sorted(private), _endless([n for n in FIRMWARE if n not in used], used)))
+
+    def _late(self, node):
+        for name, symbol in getattr(node, "late", {}).items():
+            if symbol in self.choice.live:
+                yield name
+                yield from _set_on_self(self.choice.program.item(symbol))
+
+    def _name_late(self):
+        # A late method is a function whose name its class looks up.
+        for symbol in self.choice.live:
+            cls, dot, method = symbol.name.partition(".")
+            if dot and method in self.attributes:
+                self.attributes[method] = self.symbols[symbol]
+            elif dot:
+                self.symbols[symbol] = method
 
     def argument(self, function, is_public):
         """The new names of the arguments of a function: name -> name."""
@@ -111,8 +127,12 @@ def _defined(node):
     for part in node.body:
         if isinstance(part, FUNCTIONS):
             yield part.name
-            for n in ast.walk(part):
-                if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and getattr(n.value, "id", "") == "self":
-                    yield n.attr
+            yield from _set_on_self(part)
         elif isinstance(part, ast.Assign):
             yield from (t.id for t in part.targets if isinstance(t, ast.Name))
+
+
+def _set_on_self(function):
+    for n in ast.walk(function):
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and getattr(n.value, "id", "") == "self":
+            yield n.attr

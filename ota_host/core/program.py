@@ -6,7 +6,6 @@ from pathlib import Path
 
 import ota
 
-from .bridge import BRIDGE
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -44,7 +43,7 @@ class Module:
 class Program:
     """Every module of the library: `modules` (name -> Module).
 
-    A Name node that means a global has the attribute `symbol`, as has each name of an import in a
+    After `bind()` a Name node that means a global has the attribute `symbol`, as has each name of an import in a
     function, in its list `symbols`.
 
     Args:
@@ -60,20 +59,18 @@ class Program:
             name = ".".join(parts[:-1] if is_package else parts)
             if name:
                 self.modules[name] = self._read(Module(name, is_package), path)
-        self._bridge(ast.parse(BRIDGE))
+
+    def replace(self, module, text):
+        """Put the definitions of `text` in the place of those that a module has under the same names."""
+        nodes = ast.parse(text).body
+        self.modules[module].items.update((name, node) for node in nodes for name in _defined(node))
+
+    def bind(self):
+        """Set `symbol` and `symbols`; returns the program."""
         for module in self.modules.values():
             for item in module.items.values():
                 _Binder(self, module).visit(item)
-
-    def _bridge(self, tree):
-        # What replaces live files is done by the real bootguard, and by no copy of it.
-        guard = self.modules["bootguard"]
-        for name in ("_home", "problems", "advance", "boot"):
-            if name not in guard.items:
-                raise ValueError(f"ota/bootguard.py has no {name}, which the core is made with")
-        guard.imports["sys"] = Symbol("!sys", "")
-        guard.items.update((name, node) for node in tree.body for name in _defined(node))
-        guard.items.pop("boot")
+        return self
 
     def _read(self, module, path):
         for node in _for_boards(ast.parse(path.read_bytes())).body:

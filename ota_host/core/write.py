@@ -4,6 +4,7 @@ import ast
 import copy
 
 from .choose import home
+from .late import FINDER
 from .program import FUNCTIONS, Symbol
 
 
@@ -87,7 +88,20 @@ class Writer:
         item = copy.deepcopy(item)
         if isinstance(item, ast.ClassDef):
             item.body = [n for n in item.body if not isinstance(n, FUNCTIONS) or n.name in methods] or [ast.Pass()]
+            if self._is_late(symbol):
+                item.body.insert(0, ast.parse(f"__getattr__ = {self.name(FINDER)}").body[0])
+        if symbol == FINDER:
+            next(n for n in ast.walk(item) if getattr(n, "value", "") == "HOMES").value = self._homes()
         return _Renamer(self, self.choice.place[symbol], symbol).visit(item)
+
+
+    def _is_late(self, symbol):
+        late = getattr(self.program.item(symbol), "late", {})
+        return any(s in self.choice.live for s in late.values())
+
+    def _homes(self):
+        late = sorted(s for s in self.choice.live if "." in s.name)
+        return " ".join(f"{self.name(s)} {self.choice.place[s]}" for s in late)
 
 
 def _import(module, names, level=0):
@@ -128,7 +142,10 @@ class _Renamer(ast.NodeTransformer):
         if hasattr(node, "twice"):
             raise ValueError(f"ota/{self.top.module}: {node.name} imports two things as {node.twice}")
         outer, self.depth = self.depth, self.depth + 1
+        cls, _, method = self.top.name.rpartition(".")
         is_public = self.top in self.writer.names.outside
+        if cls and not outer:
+            is_public = Symbol(self.top.module, cls) in self.writer.names.outside and (method[0] != "_" or method.startswith("_init_"))
         if self.is_class and not outer:
             is_public = is_public and (node.name[:1] != "_" or node.name == "__init__")
             node.name = self.writer.names.attributes.get(node.name, node.name)
