@@ -4,10 +4,11 @@ import ast
 
 from .bridge import bridge
 from .choose import Choice
-from .constants import write_out
+from .constants import merge_empty, write_out
 from .late import split
 from .names import Names
 from .program import Program, Symbol
+from .texts import ERROR, add_reader, move_errors, move_texts
 from .transient import transient
 from .write import Writer
 
@@ -27,16 +28,22 @@ def sources(names, algorithms=()):
     trial = transient(Program().bind(), _TRIAL)
     bridge(program)
     split(program)
+    add_reader(program)
     program.bind()
     write_out(program)
     roots = {Symbol(lazy[n], n) for n in {*names, "OtaError"} if lazy[n] not in (_TRIAL, "bootguard")}
     left = {"fileset", "verifiers.rs256", "verifiers.es256", "verifiers.hs256"} - {f"verifiers.{a.lower()}" for a in algorithms}
-    choice = Choice(program, roots, without=left)
+    merge_empty(program, roots)
+    live = Choice(program, roots, without=left).live
+    texts = move_texts(program, live)
+    move_errors(program, live)
+    choice = Choice(program, {*roots, ERROR}, without=left)
     made = {f"ota/{name}.py": tree for name, tree in Writer(choice, Names(choice)).modules().items()}
     made["ota/trial.py"] = trial
     made["ota/errors.py"] = _errors(program, choice)
     made["ota/__init__.py"] = _init(program, lazy, choice)
     made = {path: ast.unparse(tree) for path, tree in made.items()}
+    made["ota/texts"] = "".join(text + "\n" for text in texts)
     made["ota/bootguard.py"] = (program.folder / "bootguard.py").read_text()
     return made
 
@@ -68,7 +75,5 @@ def _init(program, lazy, choice):
 def _errors(program, choice):
     # `from ota.errors import HashError` gives the class that the core raises.
     items = program.modules["errors"].items
-    live = [n for n in items if Symbol("errors", n) in choice.live]
-    take = ast.ImportFrom("core", [ast.alias(n) for n in live], 1)
-    rest = [items[n] for n in items if n not in live]
-    return ast.fix_missing_locations(ast.Module([take, *rest], []))
+    live = [n for n in items if Symbol("errors", n) in choice.live and isinstance(items[n], ast.ClassDef)]
+    return ast.parse(f"from .core import {', '.join(live)}, _error\n\n__getattr__ = _error\n")

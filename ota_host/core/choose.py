@@ -2,15 +2,15 @@
 
 import ast
 
-from .late import FINDER
+from .late import ATTRIBUTE, FINDER, is_late
 from .program import FUNCTIONS
 
 # Modules that are loaded for a part of an update, and unloaded after it.
 PHASES = {
     "policy": "find",
-    "manifest": "find",
-    "verifiers.rs256": "find",
-    "verifiers.es256": "find",
+    "manifest": "manifest",
+    "verifiers.rs256": "check",
+    "verifiers.es256": "check",
     "plan": "place",
     "staging": "place",
 }
@@ -90,7 +90,7 @@ class Choice:
             for symbol in sorted(self.live):
                 for name, late in getattr(self.program.item(symbol), "late", {}).items():
                     if late not in self.live and self._called(symbol, name):
-                        todo += [late, FINDER]
+                        todo += [late, ATTRIBUTE]
                 for name, refs in self.parts[symbol].methods.items():
                     if name not in self.live[symbol] and self._called(symbol, name):
                         self.live[symbol].add(name)
@@ -98,7 +98,9 @@ class Choice:
 
     def _follow(self, refs):
         self.names |= refs.names
-        return self.ours([*refs.symbols, *refs.lazy])
+        found = self.ours([*refs.symbols, *refs.lazy])
+        late = any(is_late(self.program.item(s)) for s in found)
+        return [*found, FINDER] if late else found
 
     def _called(self, symbol, name):
         if name[:2] == "__" or name in self.names:
@@ -109,10 +111,10 @@ class Choice:
         for symbol in self.roots:
             self._claim(symbol, home(symbol.module, self.base))
         for symbol in sorted(self.live):
-            late = getattr(self.program.item(symbol), "home", None)
-            if late:
-                self._claim(FINDER, self.base)
-                self._claim(symbol, late)
+            if symbol in (FINDER, ATTRIBUTE):
+                self._claim(symbol, self.base)
+            elif is_late(self.program.item(symbol)):
+                self._claim(symbol, self.program.item(symbol).home)
         done = set()
         while True:
             lazy = {s for owner in self.place for refs in self.refs(owner) for s in self.ours(refs.lazy)} - done
@@ -124,6 +126,10 @@ class Choice:
                     self._claim(symbol, home(symbol.module, symbol.module.split(".")[-1]))
 
     def _claim(self, symbol, out):
+        if is_late(self.program.item(symbol)):
+            out = self.program.item(symbol).home
+        elif f"{symbol.module}.{symbol.name}" in LASTING:
+            out = self.base
         held = self.place.get(symbol)
         if held in (out, self.base):
             return
@@ -132,7 +138,8 @@ class Choice:
         self.place[symbol] = out
         for refs in self.refs(symbol):
             for other in self.ours(refs.symbols):
-                self._claim(other, out if out == self.base else home(other.module, out))
+                if not is_late(self.program.item(other)):
+                    self._claim(other, out if out == self.base else home(other.module, out))
 
 
 def home(module, default, base="core"):
@@ -144,5 +151,7 @@ def home(module, default, base="core"):
     return PHASES.get(module, default)
 
 
+# Classes whose objects outlive the function that makes them.
+LASTING = {"transports.Stream", "transports.wire.Body", "transports.wire.Link"}
 TOGETHER = {"channel", "errors", "storage", "storage.littlefs", "transports", "verifiers"}
 ALONE = {"legacy", "fileset", "attempts", "storage.flash"}

@@ -3,6 +3,8 @@
 import ast
 import re
 
+from .program import Symbol
+
 _DIRECTIVE = re.compile(r"%(%|0?\d*[dsrXx])")
 _SHORT = 10  # characters of a text that MicroPython keeps as a name, once for all
 
@@ -17,7 +19,10 @@ def write_out(program):
                 symbol = getattr(node, "symbol", None)
                 if symbol:
                     uses[symbol] = uses.get(symbol, 0) + 1
+    changing = {(m.name, n) for m in program.modules.values() for item in m.items.values() for n in _globals(item)}
     for symbol in list(uses):
+        if (symbol.module, symbol.name) in changing or symbol.name in ("_HOMES", "_BASES"):
+            continue
         item = program.modules[symbol.module].items.get(symbol.name) if symbol.is_ours else None
         value = item and _value(item)
         if value is not None and (_is_small(value) or uses[symbol] <= 2):  # one is where it is set
@@ -25,6 +30,28 @@ def write_out(program):
     for module in program.modules.values():
         for name, item in module.items.items():
             module.items[name] = _Constants(values).visit(item)
+
+
+def merge_empty(program, roots):
+    """Let the base of a class that adds nothing to it stand for it, errors and `roots` aside."""
+    same = {}
+    for module in program.modules.values():
+        for name, item in module.items.items():
+            symbol = Symbol(module.name, name)
+            if isinstance(item, ast.ClassDef) and len(item.bases) == 1 and isinstance(item.body[0], ast.Pass):
+                if module.name != "errors" and symbol not in roots and hasattr(item.bases[0], "symbol"):
+                    same[symbol] = item.bases[0].symbol
+    for module in program.modules.values():
+        for item in module.items.values():
+            for node in ast.walk(item):
+                if getattr(node, "symbol", None) in same:
+                    node.symbol = same[node.symbol]
+                if hasattr(node, "symbols"):
+                    node.symbols = [same.get(s, s) for s in node.symbols]
+
+
+def _globals(item):
+    return [name for node in ast.walk(item) if isinstance(node, ast.Global) for name in node.names]
 
 
 def _value(item):

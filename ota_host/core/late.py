@@ -4,69 +4,142 @@ import ast
 
 from .program import Symbol
 
-# Where methods go. What is not here, or not there any more, stays in its class.
+# Where methods, functions and classes go. What is not here, or not there any more, stays where it is.
 LATE = {
-    "updater.Updater.__init__": "setup",
-    "updater.Updater.device_id": "setup",
-    "updater.Updater.check": "setup",
-    "updater.Updater.stage": "setup",
-    "updater.Updater.install": "setup",
-    "updater.Updater.run_async": "setup",
-    "transports.http.HttpTransport.__init__": "setup",
-    "transports.http.HttpTransport._redirect": "rare",
-    "transports.wire.Body._next_chunk": "rare",
-    "transports.wire.Body.drop": "rare",
-    "verifiers.signature.SignatureVerifier.__init__": "setup",
-    "verifiers.signature.SignatureVerifier._begin": "find",
-    "verifiers.signature.SignatureVerifier._authenticate": "check",
-    "verifiers.Verifier.authenticate": "check",
+    "bootguard.load": "state",
+    "bootguard._record": "state",
+    "bootguard.save": "state",
+    "bootguard.sum_of": "state",
+    "bootguard.unsound": "state",
     "channel.Channel.find": "find",
     "channel.Channel._stage_file": "place",
+    "manifest.Reader": "manifest",
+    "policy.clock": "check",
+    "policy.judge": "check",
+    "staging._truth": "state",
+    "staging.adopt": "state",
+    "staging.check_space": "state",
+    "transports.Stream.__init__": "open",
+    "transports.Transport.open": "open",
+    "transports.http.HttpTransport.__init__": "setup",
+    "transports.http.HttpTransport._connect": "open",
+    "transports.http.HttpTransport._exchange": "open",
+    "transports.http.HttpTransport._open": "open",
+    "transports.http.HttpTransport._redirect": "rare",
+    "transports.wire.Body.__init__": "open",
+    "transports.wire.Body._next_chunk": "rare",
+    "transports.wire.Body.drop": "rare",
+    "transports.wire.Link.__init__": "open",
+    "updater.Updater.__init__": "setup",
+    "updater.Updater.check": "setup",
+    "updater.Updater.device_id": "setup",
+    "updater.Updater.install": "setup",
+    "updater.Updater.run_async": "setup",
+    "updater.Updater.stage": "setup",
+    "verifiers.Verifier.authenticate": "check",
+    "verifiers.signature.SignatureVerifier.__init__": "setup",
+    "verifiers.signature.SignatureVerifier._authenticate": "check",
+    "verifiers.signature.SignatureVerifier._begin": "find",
 }
 
-# Runs on a board. A module of the last word's kind is read for one call, the others stay until
-# the next part of the update.
+# Runs on a board. Of these modules the last one is loaded, and an older one only as long as it runs.
 _FIND = """
+_last = ""
+_HOMES = "HOMES"
+
+def _find(name):
+    global _last
+    # Not split: that would take more RAM than it saves.
+    at = _HOMES.find(" " + name + "=")
+    if at < 0:
+        raise AttributeError(name)
+    at += len(name) + 2
+    home = _HOMES[at : _HOMES.find(" ", at)]
+    if _last != home:
+        _drop(_last)
+        _last = home
+        gc.collect()
+    return getattr(__import__(home, globals(), None, (name,), 1), name)
+
 def _late(self, name):
-    words = "HOMES".split()
-    for i in range(0, len(words), 2):
-        if words[i] == name:
-            home = words[i + 1]
-            method = getattr(__import__(home, globals(), None, (name,), 1), name)
-            if home in ("setup", "rare"):
-                _drop(home)
-            return lambda *args, **kwargs: method(self, *args, **kwargs)
-    raise AttributeError(name)
+    method = _find(name)
+    return lambda *args, **kwargs: method(self, *args, **kwargs)
 """
-_INIT = """
-def __init__(self, *args, **kwargs):
-    self.%s(*args, **kwargs)
+# Stays in a class where another method would be found first.
+_STUB = """
+def %s(self, *args, **kwargs):
+    return self.%s(*args, **kwargs)
 """
-FINDER = Symbol("bootguard", "_late")
+# Garbage is collected often during an update, so that what is loaded late finds room in one piece.
+_STEPS = """
+def steps(self):
+    before = gc.threshold()
+    gc.threshold(1024)
+    try:
+        yield from self._every_step()
+    finally:
+        gc.threshold(before)
+"""
+FINDER = Symbol("bootguard", "_find")
+ATTRIBUTE = Symbol("bootguard", "_late")
+
+
+def is_late(item):
+    """Whether a statement is a function or class that is not loaded with its module."""
+    return hasattr(item, "home")
 
 
 def split(program):
-    """Take the methods of `LATE` out of their classes: each becomes the item `Class.method` of its module.
+    """Take what is in `LATE` out of its class or module, before the Program is bound.
 
-    The class gets the attribute `late`: name of the method -> its Symbol.
+    A method becomes the item `Class.method` of its module, and its class gets the attribute
+    `late`: name of the method -> its Symbol. Each item gets the attribute `home`.
     """
     program.replace("bootguard", _FIND)
+    program.modules["bootguard"].imports["gc"] = Symbol("!gc", "")
+    updater = program.modules["updater"]
+    updater.imports["gc"] = Symbol("!gc", "")
+    cls = updater.items["Updater"]
+    next(n for n in cls.body if getattr(n, "name", "") == "steps").name = "_every_step"
+    cls.body += ast.parse(_STEPS).body
     for path, home in LATE.items():
-        path, _, method = path.rpartition(".")
         module, _, name = path.rpartition(".")
-        node = program.modules[module].items.get(name) if module in program.modules else None
-        function = next((n for n in node.body if getattr(n, "name", "") == method), None) if node else None
-        if not function:
-            continue
-        if any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(function)):
-            raise ValueError(f"ota/{module}.py: {name}.{method} calls super(), and cannot leave its class")
-        at = node.body.index(function)
-        if method == "__init__":
-            method = function.name = "_init_" + name.lower()
-            node.body[at] = ast.parse(_INIT % method).body[0]
+        if module in program.modules:
+            item = program.modules[module].items.get(name)
         else:
-            node.body[at : at + 1] = [] if len(node.body) > 1 else [ast.Pass()]
-        symbol = Symbol(module, f"{name}.{method}")
-        program.modules[module].items[symbol.name] = function
-        function.home = home
-        node.late = {**getattr(node, "late", {}), method: symbol}
+            module, _, cls = module.rpartition(".")
+            item = module in program.modules and _method(program, program.modules[module], cls, name)
+        if item:
+            item.home = home
+
+
+def _method(program, module, cls, name):
+    node = module.items.get(cls)
+    function = next((n for n in node.body if getattr(n, "name", "") == name), None) if node else None
+    if not function:
+        return None
+    if any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(function)):
+        raise ValueError(f"ota/{module.name}: {cls}.{name} calls super(), and cannot leave its class")
+    at = node.body.index(function)
+    if name == "__init__" or _inherits(program, module, node, name):
+        stub = _STUB % (name, f"_{name.strip('_')}_{cls.lower()}")
+        name = function.name = f"_{name.strip('_')}_{cls.lower()}"
+        node.body[at] = ast.parse(stub).body[0]
+    else:
+        node.body[at : at + 1] = [] if len(node.body) > 1 else [ast.Pass()]
+    symbol = Symbol(module.name, f"{cls}.{name}")
+    module.items[symbol.name] = function
+    node.late = {**getattr(node, "late", {}), name: symbol}
+    return function
+
+
+def _inherits(program, module, node, method):
+    # Whether a class has `method` from another one as well.
+    for base in node.bases:
+        symbol = program.find(Symbol(module.name, getattr(base, "id", "")))
+        above = program.modules[symbol.module].items.get(symbol.name) if symbol.is_ours else None
+        if above and any(getattr(n, "name", "") == method for n in above.body):
+            return True
+        if above and _inherits(program, program.modules[symbol.module], above, method):
+            return True
+    return False

@@ -4,7 +4,7 @@ import ast
 import copy
 
 from .choose import home
-from .late import FINDER
+from .late import ATTRIBUTE, FINDER, is_late
 from .program import FUNCTIONS, Symbol
 
 
@@ -69,10 +69,18 @@ class Writer:
         std, ours = set(), {}
         for symbol in sorted(s for s in place if place[s] == out):
             for refs in self.choice.refs(symbol):
-                for other in refs.symbols:
+                if self._is_late(symbol) and place[ATTRIBUTE] != out:
+                    ours.setdefault(place[ATTRIBUTE], set()).add(self.name(ATTRIBUTE))
+                late = [s for s in refs.lazy if s in place and is_late(self.program.item(s))]
+                for other in [*refs.symbols, *late]:
                     if not other.is_ours:
                         std.add(other)
-                    elif place.get(other, out) != out:
+                    elif place.get(other, out) == out:
+                        continue
+                    elif is_late(self.program.item(other)):
+                        if place[FINDER] != out:
+                            ours.setdefault(place[FINDER], set()).add(self.name(FINDER))
+                    else:
                         ours.setdefault(place[other], set()).add(self.name(other))
         whole = sorted(s.module[1:] for s in std if not s.name)
         parts = {}
@@ -89,9 +97,10 @@ class Writer:
         if isinstance(item, ast.ClassDef):
             item.body = [n for n in item.body if not isinstance(n, FUNCTIONS) or n.name in methods] or [ast.Pass()]
             if self._is_late(symbol):
-                item.body.insert(0, ast.parse(f"__getattr__ = {self.name(FINDER)}").body[0])
-        if symbol == FINDER:
-            next(n for n in ast.walk(item) if getattr(n, "value", "") == "HOMES").value = self._homes()
+                item.body.insert(0, ast.parse(f"__getattr__ = {self.name(ATTRIBUTE)}").body[0])
+        for node in ast.walk(item):
+            if getattr(node, "value", "") == "HOMES":
+                node.value = self._homes()
         return _Renamer(self, self.choice.place[symbol], symbol).visit(item)
 
 
@@ -100,8 +109,8 @@ class Writer:
         return any(s in self.choice.live for s in late.values())
 
     def _homes(self):
-        late = sorted(s for s in self.choice.live if "." in s.name)
-        return " ".join(f"{self.name(s)} {self.choice.place[s]}" for s in late)
+        late = sorted(s for s in self.choice.live if is_late(self.program.item(s)))
+        return " " + "".join(f"{self.name(s)}={self.choice.place[s]} " for s in late)
 
 
 def _import(module, names, level=0):
@@ -121,11 +130,17 @@ class _Renamer(ast.NodeTransformer):
 
     def visit_Name(self, node):
         symbol = getattr(node, "symbol", None)
+        if symbol and self._calls_finder(symbol):
+            return ast.Call(ast.Name(self.writer.name(FINDER), ast.Load()), [ast.Constant(self.writer.name(symbol))], [])
         if symbol:
             node.id = self.writer.name(symbol)
         elif id(getattr(node, "scope", None)) in self.arguments:
             node.id = self.arguments[id(node.scope)].get(node.id, node.id)
         return node
+
+    def _calls_finder(self, symbol):
+        place = self.writer.choice.place
+        return symbol in place and place[symbol] != self.out and is_late(self.writer.program.item(symbol))
 
     def visit_Attribute(self, node):
         node.attr = self.writer.names.attributes.get(node.attr, node.attr)
@@ -172,7 +187,7 @@ class _Renamer(ast.NodeTransformer):
         for symbol in node.symbols:
             if symbol not in place:
                 lost.append(symbol)
-            elif place[symbol] != self.out:
+            elif place[symbol] != self.out and not is_late(self.writer.program.item(symbol)):
                 found.setdefault(place[symbol], []).append(self.writer.name(symbol))
         if lost:
             text = "%s is not in this core" % lost[0].module.split(".")[-1]
