@@ -50,25 +50,25 @@ def sources(names, algorithms=()):
 
 def public(program):
     """The public names of the library: name -> module."""
-    words = _names_of(ast.parse((program.folder / "__init__.py").read_text())).value.value.split()
-    return dict(zip(words[::2], words[1::2], strict=True))
+    homes = _homes(ast.parse((program.folder / "__init__.py").read_text())).value.value.split(";")
+    return {name: home.split()[0] for home in homes for name in home.split()[1:]}
 
 
-def _names_of(tree):
-    return next(n for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "_NAMES")
+def _homes(tree):
+    return next(n for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "_HOMES")
 
 
 def _init(program, lazy, choice):
     tree = ast.parse((program.folder / "__init__.py").read_text())
     tree.body = tree.body[1:]
-    words = []
+    homes = {}
     for name, module in lazy.items():
         home = choice.place.get(Symbol(module, name)) if Symbol(module, name) in choice.roots else None
         if module in ("bootguard", _TRIAL):
             home = module
         if home:
-            words += [name, home]
-    _names_of(tree).value = ast.Constant(" ".join(words))
+            homes.setdefault(home, []).append(name)
+    _homes(tree).value = ast.Constant(";".join(" ".join([home, *names]) for home, names in homes.items()))
     return tree
 
 

@@ -11,8 +11,9 @@ PHASES = {
     "manifest": "manifest",
     "verifiers.rs256": "check",
     "verifiers.es256": "check",
+    "fetch": "place",
     "plan": "place",
-    "staging": "place",
+    "staging": "state",
 }
 
 
@@ -154,4 +155,4 @@ def home(module, default, base="core"):
 # Classes whose objects outlive the function that makes them.
 LASTING = {"transports.Stream", "transports.wire.Body", "transports.wire.Link"}
 TOGETHER = {"channel", "errors", "storage", "storage.littlefs", "transports", "verifiers"}
-ALONE = {"legacy", "fileset", "attempts", "storage.flash"}
+ALONE = {"watch", "transports.retry", "patch", "legacy", "fileset", "attempts", "storage.flash"}

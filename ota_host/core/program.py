@@ -73,8 +73,12 @@ class Program:
         return self
 
     def _read(self, module, path):
-        for node in _for_boards(ast.parse(path.read_bytes())).body:
-            if isinstance(node, ast.Import):
+        source = path.read_text()
+        for node in _for_boards(ast.parse(source), source.splitlines()).body:
+            if isinstance(node, ast.AugAssign):  # a constant in two lines
+                known = module.items[node.target.id]
+                known.value = ast.Tuple([*known.value.elts, *node.value.elts], ast.Load())
+            elif isinstance(node, ast.Import):
                 for alias in node.names:
                     module.imports[alias.asname or alias.name] = Symbol("!" + alias.name, "")
             elif isinstance(node, ast.ImportFrom):
@@ -110,11 +114,12 @@ def _defined(node):
     raise ValueError(f"line {node.lineno}: a module of the library has definitions and imports only: {ast.unparse(node)}")
 
 
-def _for_boards(tree):
-    # What is there for CPython alone goes, and docstrings, which a board never keeps.
+def _for_boards(tree, lines):
+    # What is there for CPython alone goes, by the comment that says so, and docstrings, which a
+    # board never keeps.
     body = []
     for node in tree.body:
-        if isinstance(node, ast.Try) and all(getattr(n, "module", "") == "time" for n in node.body):
+        if isinstance(node, ast.Try) and "# CPython" in lines[node.handlers[0].lineno - 1]:
             body += node.body
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             body.append(node)
