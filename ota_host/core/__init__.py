@@ -1,8 +1,18 @@
-"""The library made small for a board: only what is used, in few modules."""
+"""The library made small for a board: only what is used, in few modules, of which few are in RAM at a time.
+
+From the sources in `ota/` come, in this order: constants written out (`constants`), methods and
+functions that are needed for a moment in modules of their own (`late`), what is reached from the
+names that an application uses (`choose`), texts and classes of errors out of RAM (`texts`), names
+that cost nothing (`names`), and the modules (`write`). `bootguard` is always there, whole and on
+its own (`bridge`, `transient`).
+"""
 
 import ast
+import re
 
-from .bridge import bridge
+from ..errors import HostError
+from ..mpy import compile_small
+from .bridge import bridge, remember_home
 from .choose import Choice
 from .constants import merge_empty, write_out
 from .late import split
@@ -12,40 +22,105 @@ from .texts import ERROR, add_reader, move_errors, move_texts
 from .transient import transient
 from .write import Writer
 
+DEFAULT = ("HttpTransport",)
+ALGORITHMS = ("RS256", "ES256", "HS256")
 _TRIAL = "trial"  # its functions come and go
-_BOOT = ("bootguard", "__init__")
+_APART = "guard"  # stays with the application, without the core
+_ALWAYS = ("Updater", "OtaError")
+_BASES = {"Transport", "Storage", "Verifier"}
+# What a core cannot have: these need the other ways to install.
+_NEVER = {"TufVerifier", "ota_update", "check_for_ota_update", "check_version", "generate_auth"}
+_VERIFIERS = {f"verifiers.{a.lower()}" for a in ALGORITHMS}
 
 
-def sources(names, algorithms=()):
-    """The source of every module of a core: path -> text.
+def make(words):
+    """The files of a core: path -> content (bytes), the same for the same words and the same library.
 
     Args:
-        names (list of str): public names of `ota` that the application uses.
-        algorithms (list of str): of the signatures, such as `RS256`.
+        words (list of str): public names of `ota` that the application uses; with a verifier of
+            signatures the algorithms, as in `SignatureVerifier:RS256+ES256` (RS256 when none is said).
+
+    Raises:
+        HostError: a name that `ota` does not have, or that a core cannot have.
     """
+    files = sources(words)
+    compiled = compile_small({p: text for p, text in files.items() if p.endswith(".py")})
+    return {**compiled, **{p: text for p, text in files.items() if not p.endswith(".py")}}
+
+
+def sources(words):
+    """The source of every module of a core before it is compiled, and its other files: path -> bytes."""
     program = Program()
     lazy = public(program)
-    trial = transient(Program().bind(), _TRIAL)
+    names, algorithms = _parse(words, lazy)
+    made = {f"ota/{name}.py": tree for name, tree in _apart(names, lazy).items()}
+    made[f"ota/{_TRIAL}.py"] = transient(Program().bind(), _TRIAL)
     bridge(program)
     split(program)
     add_reader(program)
-    program.bind()
-    write_out(program)
-    roots = {Symbol(lazy[n], n) for n in {*names, "OtaError"} if lazy[n] not in (_TRIAL, "bootguard")}
-    left = {"fileset", "verifiers.rs256", "verifiers.es256", "verifiers.hs256"} - {f"verifiers.{a.lower()}" for a in algorithms}
+    write_out(program.bind())
+    roots = {Symbol(lazy[n], n) for n in names if lazy[n] not in (_TRIAL, _APART, "bootguard")}
+    whole = {s for s in roots if s.name in _BASES}
+    without = {"fileset", *_VERIFIERS} - {f"verifiers.{a.lower()}" for a in algorithms}
     merge_empty(program, roots)
-    live = Choice(program, roots, without=left).live
+    live = Choice(program, roots, without=without, whole=whole).live
     texts = move_texts(program, live)
     move_errors(program, live)
-    choice = Choice(program, {*roots, ERROR}, without=left)
-    made = {f"ota/{name}.py": tree for name, tree in Writer(choice, Names(choice)).modules().items()}
-    made["ota/trial.py"] = trial
+    choice = Choice(program, {*roots, ERROR}, without=without, whole=whole)
+    made.update((f"ota/{name}.py", tree) for name, tree in Writer(choice, Names(choice)).modules().items())
     made["ota/errors.py"] = _errors(program, choice)
-    made["ota/__init__.py"] = _init(program, lazy, choice)
-    made = {path: ast.unparse(tree) for path, tree in made.items()}
-    made["ota/texts"] = "".join(text + "\n" for text in texts)
-    made["ota/bootguard.py"] = (program.folder / "bootguard.py").read_text()
-    return made
+    made["ota/__init__.py"] = _init(program, lazy, choice, names)
+    files = {path: ast.unparse(tree).encode() for path, tree in made.items()}
+    files["ota/texts"] = "".join(text + "\n" for text in texts).encode()
+    files["ota/bootguard.py"] = (program.folder / "bootguard.py").read_bytes()
+    return dict(sorted(files.items()))
+
+
+def _parse(words, lazy):
+    names, algorithms = set(_ALWAYS), set()
+    for word in words:
+        name, _, more = word.strip().partition(":")
+        if name not in lazy:
+            raise HostError(f"core: ota has no {name!r}; it has {', '.join(sorted(set(lazy) - _NEVER))}")
+        if name in _NEVER:
+            raise HostError(f"core: {name} is not for a core; deploy the library as mpy or source")
+        for algorithm in filter(None, re.split("[+]", more or "RS256") if name == "SignatureVerifier" else [more]):
+            if name != "SignatureVerifier" or algorithm not in ALGORITHMS:
+                raise HostError(f"core: {word!r}: {algorithm!r} is none of {', '.join(ALGORITHMS)}")
+            algorithms.add(algorithm)
+        names.add(name)
+    return names, algorithms
+
+
+def _apart(names, lazy):
+    # launch() and feed() stay in RAM beside the application: without the core, and with no more
+    # of bootguard than they use.
+    roots = {Symbol(_APART, n) for n in names if lazy[n] == _APART}
+    if not roots:
+        return {}
+    program = Program()
+    bridge(program)
+    write_out(program.bind())
+    choice = Choice(program, roots, base=_APART)
+    return Writer(choice, Names(choice)).modules()
+
+
+def used_by(files):
+    """The public names of `ota` that an application uses: sorted, of its files (path -> bytes)."""
+    known = set(public(Program())) - _NEVER
+    found = set()
+    for path, data in files.items():
+        if path.endswith(".py"):
+            try:
+                tree = ast.parse(data)
+            except (SyntaxError, ValueError):
+                continue
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.module == "ota":
+                    found.update(alias.name for alias in node.names)
+                elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "ota":
+                    found.add(node.attr)
+    return sorted(found & known)
 
 
 def public(program):
@@ -58,13 +133,14 @@ def _homes(tree):
     return next(n for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "_HOMES")
 
 
-def _init(program, lazy, choice):
+def _init(program, lazy, choice, names):
     tree = ast.parse((program.folder / "__init__.py").read_text())
     tree.body = tree.body[1:]
+    remember_home(tree)
     homes = {}
     for name, module in lazy.items():
         home = choice.place.get(Symbol(module, name)) if Symbol(module, name) in choice.roots else None
-        if module in ("bootguard", _TRIAL):
+        if module in ("bootguard", _TRIAL) or module == _APART and name in names:
             home = module
         if home:
             homes.setdefault(home, []).append(name)

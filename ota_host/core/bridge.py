@@ -4,6 +4,8 @@ The texts below run on a board. `package._home` is the folder of the first look 
 state; a bootguard that is loaded again later, when the application may have gone elsewhere, gets it.
 """
 
+import ast
+
 from .program import Symbol
 
 _GUARD = """
@@ -33,14 +35,20 @@ def _where():
     package._home = getattr(package, "_home", os.getcwd())
     return package._home
 
-_home = _where()
-
 def advance(root, state, booting=False):
     guard = _guard()
     try:
         return guard.advance(root, state, booting)
     finally:
         _guard(guard)
+"""
+
+_REMEMBER = """
+global _home
+if root is None:
+    import os
+
+    _home = os.getcwd()
 """
 
 # A module whose functions are called now and then, and leave nothing in RAM.
@@ -77,4 +85,21 @@ def bridge(program):
             raise ValueError(f"ota/bootguard.py has no {name}, which the core is made with")
     guard.imports["sys"] = Symbol("!sys", "")
     program.replace("bootguard", BRIDGE)
-    del guard.items["boot"]
+    del guard.items["boot"], guard.items["_home"]
+    for module in program.modules.values():
+        for name, item in module.items.items():
+            module.items[name] = _Home().visit(item)
+
+
+class _Home(ast.NodeTransformer):
+    # Where the board's state lies is found out at the first use, as when bootguard is imported.
+    def visit_Name(self, node):
+        if node.id == "_home":
+            return ast.Call(ast.Name("_where", ast.Load()), [], [])
+        return node
+
+
+def remember_home(tree):
+    """Let the `boot()` of a package (ast.Module) note the folder, before an application changes it."""
+    function = next(n for n in tree.body if getattr(n, "name", "") == "boot")
+    function.body[:0] = ast.parse(_REMEMBER).body
