@@ -33,28 +33,29 @@ _NEVER = {"TufVerifier", "ota_update", "check_for_ota_update", "check_version", 
 _VERIFIERS = {f"verifiers.{a.lower()}" for a in ALGORITHMS}
 
 
-def make(words):
+def make(words, folder=None):
     """The files of a core: path -> content (bytes), the same for the same words and the same library.
 
     Args:
         words (list of str): public names of `ota` that the application uses; with a verifier of
             signatures the algorithms, as in `SignatureVerifier:RS256+ES256` (RS256 when none is said).
+        folder (Path): the package `ota` to make it of, default the one that is installed.
 
     Raises:
         HostError: a name that `ota` does not have, or that a core cannot have.
     """
-    files = sources(words)
+    files = sources(words, folder)
     compiled = compile_small({p: text for p, text in files.items() if p.endswith(".py")})
     return {**compiled, **{p: text for p, text in files.items() if not p.endswith(".py")}}
 
 
-def sources(words):
+def sources(words, folder=None):
     """The source of every module of a core before it is compiled, and its other files: path -> bytes."""
-    program = Program()
+    program = Program(folder)
     lazy = public(program)
     names, algorithms = _parse(words, lazy)
-    made = {f"ota/{name}.py": tree for name, tree in _apart(names, lazy).items()}
-    made[f"ota/{_TRIAL}.py"] = transient(Program().bind(), _TRIAL)
+    made = {f"ota/{name}.py": tree for name, tree in _apart(names, lazy, folder).items()}
+    made[f"ota/{_TRIAL}.py"] = transient(Program(folder).bind(), _TRIAL)
     bridge(program)
     split(program)
     add_reader(program)
@@ -92,13 +93,13 @@ def _parse(words, lazy):
     return names, algorithms
 
 
-def _apart(names, lazy):
+def _apart(names, lazy, folder):
     # launch() and feed() stay in RAM beside the application: without the core, and with no more
     # of bootguard than they use.
     roots = {Symbol(_APART, n) for n in names if lazy[n] == _APART}
     if not roots:
         return {}
-    program = Program()
+    program = Program(folder)
     bridge(program)
     write_out(program.bind())
     choice = Choice(program, roots, base=_APART)

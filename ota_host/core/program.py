@@ -51,7 +51,7 @@ class Program:
     """
 
     def __init__(self, folder=None):
-        self.folder = Path(folder or ota.__file__).parent if folder is None else Path(folder)
+        self.folder = Path(folder or Path(ota.__file__).parent)
         self.modules = {}
         for path in sorted(self.folder.rglob("*.py")):
             parts = path.relative_to(self.folder).with_suffix("").parts
