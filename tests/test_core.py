@@ -86,7 +86,26 @@ class TestWhatItIs:
             "lib/own.py": b"from ota import Transport\n",
             "data.bin": b"from ota import SdTransport",
         }
-        assert core.used_by(files) == ["HttpTransport", "Transport", "Updater", "launch"]
+        assert core.used_by(files) == ["HttpTransport", "Transport", "launch"]
+
+    def test_compiled_files_count_and_keys_say_which_algorithms(self):
+        """A library that the release brings does not count: it would keep what nobody uses any more."""
+        files = {
+            "lib/own.mpy": b"M\x06..HttpTransport..SignatureVerifier..",
+            "keys.txt": b"ES256:abcd\nHS256:abcd\n",
+            "lib/ota/core.mpy": b"SdTransport",
+        }
+        assert core.used_by(files) == ["HttpTransport", "SignatureVerifier:ES256+HS256"]
+
+    def test_the_legacy_functions_are_refused_and_not_left_out_in_silence(self):
+        words = core.used_by({"boot.py": b"from micropython_ota import ota_update\n"})
+        with pytest.raises(HostError) as told:
+            core.make(words)
+        assert "ota_update is not for a core" in str(told.value)
+
+    def test_every_name_of_a_file_is_known_beforehand(self):
+        """By these a board is cleared of one form when it gets another."""
+        assert {p[len("ota/") :] for p in core.make(core_tree.EVERYTHING)} <= core.file_names()
 
 
 class TestWhatItDoes:

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from support import ROOT
 
-from ota_host import deploy
+from ota_host import library
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def wheel(tmp_path_factory):
 def test_the_library_in_the_wheel_is_byte_for_byte_what_deploy_puts_on_a_board(wheel):
     with zipfile.ZipFile(wheel) as z:
         held = {n: z.read(n) for n in z.namelist() if n.startswith("ota/") or n == "micropython_ota.py"}
-    assert held == deploy.library(source=True)
+    assert held == library.files(library.Form.SOURCE)
 
 
 def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel):

@@ -13,12 +13,12 @@ import re
 from ..errors import HostError
 from ..mpy import compile_small
 from .bridge import bridge, remember_home
-from .choose import Choice
+from .choose import ALONE, PHASES, Choice
 from .constants import merge_empty, write_out
-from .late import split
+from .late import LATE, split
 from .names import Names
 from .program import Program, Symbol
-from .texts import ERROR, add_reader, move_errors, move_texts
+from .texts import ERROR, FILE, add_reader, move_errors, move_texts
 from .transient import transient
 from .write import Writer
 
@@ -72,7 +72,7 @@ def sources(words, folder=None):
     made["ota/errors.py"] = _errors(program, choice)
     made["ota/__init__.py"] = _init(program, lazy, choice, names)
     files = {path: ast.unparse(tree).encode() for path, tree in made.items()}
-    files["ota/texts"] = "".join(text + "\n" for text in texts).encode()
+    files[f"ota/{FILE}"] = "".join(text + "\n" for text in texts).encode()
     files["ota/bootguard.py"] = (program.folder / "bootguard.py").read_bytes()
     return dict(sorted(files.items()))
 
@@ -107,21 +107,46 @@ def _apart(names, lazy, folder):
 
 
 def used_by(files):
-    """The public names of `ota` that an application uses: sorted, of its files (path -> bytes)."""
-    known = set(public(Program())) - _NEVER
-    found = set()
+    """What an application uses of `ota`, for `make`: sorted, of its files (path -> bytes).
+
+    In a .mpy a name counts wherever it stands; algorithms are those of the keys in any file.
+    """
+    known = set(public(Program()))
+    files = {path: data for path, data in files.items() if not path.startswith(("ota/", "lib/ota/"))}
+    found, algorithms = set(), {a for a in ALGORITHMS if any(a.encode() + b":" in data for data in files.values())}
     for path, data in files.items():
         if path.endswith(".py"):
-            try:
-                tree = ast.parse(data)
-            except (SyntaxError, ValueError):
-                continue
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ImportFrom) and node.module == "ota":
-                    found.update(alias.name for alias in node.names)
-                elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "ota":
-                    found.add(node.attr)
-    return sorted(found & known)
+            found |= _used(data)
+        elif path.endswith(".mpy"):
+            found.update(name for name in known if re.search(rb"\b%s\b" % name.encode(), data))
+    words = found & known - {"boot", *_ALWAYS}
+    if "SignatureVerifier" in words:
+        words.remove("SignatureVerifier")
+        words.add("SignatureVerifier:" + "+".join(sorted(algorithms or {"RS256"})))
+    return sorted(words)
+
+
+def _used(source):
+    found = set()
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return found
+    for node in ast.walk(tree):
+        module = getattr(node, "module", "") or ""
+        if isinstance(node, ast.ImportFrom) and module.split(".")[0] == "ota":
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "ota":
+            found.add(node.attr)
+        elif module == "micropython_ota" or isinstance(node, ast.Import) and node.names[0].name == "micropython_ota":
+            found.add("ota_update")
+    return found
+
+
+def file_names():
+    """The names that files of a core may have."""
+    modules = {*LATE.values(), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", _APART, _TRIAL}
+    return {f"{name}.mpy" for name in modules | {"__init__", "bootguard", "errors", "hs256"}} | {FILE}
 
 
 def public(program):
