@@ -63,4 +63,4 @@ def test_in_a_clean_environment_the_wheel_gives_the_command_and_the_modules(whee
     told = run(bin / "python", "-c", "import ota, ota_host, micropython_ota; print(ota.__file__)")
     assert str(tmp_path) in told
     run(bin / "python", "-c", "import micropython_ota as m; m.ota_update, m.check_for_ota_update, m.check_version")
-    run(bin / "python", "-c", "import ota_host.deploy as d; assert d.library(True) and d.library(False)")
+    run(bin / "python", "-c", "import ota_host.library as l; assert all(l.files(form) for form in l.Form)")
