@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import core_tree
+import footprint
 import pytest
 from support import ROOT, release, run_mp
 
@@ -241,3 +242,19 @@ def test_the_tests_of_the_library_pass_on_a_core(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-k", "not empty_blocks", *modules]
     done = subprocess.run(command, cwd=ROOT / "tests", env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with footprint.Bench(tmp_path_factory.mktemp("bench")) as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("workload", footprint.WORKLOADS)
+def test_a_signed_update_fits_into_62_kb_from_a_core(bench, workload):
+    assert bench.completes(bench.tree("core"), workload, 62)
+
+
+def test_a_core_stays_within_its_files_and_bytes():
+    made = core.make(footprint.USE)
+    assert len(made) <= 18 and sum(map(len, made.values())) <= 36000
