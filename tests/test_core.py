@@ -160,6 +160,43 @@ print(error(updater(ARGS[0] + "x").run))
         told = on_core("power_up()\nprint(error(updater(ARGS[0]).run))", tmp_path / "www", tree=tree).stdout
         assert re.fullmatch("ManifestError: error \\d+, 'line', 1, 'error \\d+'\n", told), told
 
+    def test_garbage_is_collected_as_before_when_an_update_ends(self, tmp_path, tree):
+        release(tmp_path / "www", {"a.py": b"a"})
+        script = """
+import gc
+power_up()
+gc.threshold(51200)
+u, during = updater(ARGS[0]), set()
+for _ in u.steps():
+    during.add(gc.threshold())
+print(during, gc.threshold(), u.ready)
+"""
+        assert on_core(script, tmp_path / "www", tree=tree).stdout == "{1024} 51200 True\n"
+
+    def test_a_plug_in_of_the_application_is_asked(self, tmp_path):
+        """Its hook has the name that the base says, though other private names are changed."""
+        release(tmp_path / "www", {"a.py": b"a"})
+        script = """
+import os, ramflash
+from ota import Updater, Transport, Storage, Verifier
+asked = set()
+class Mine(Transport):
+    def _open(self, name, start=0, etag=None):
+        asked.add("open")
+        return open(%r + "/" + name, "rb")
+class Kept(Storage):
+    def _free(self):
+        asked.add("free")
+        return 1 << 20
+class Sure(Verifier):
+    def _authenticate(self, digest, signatures, header):
+        asked.add("authenticate")
+ramflash.mount(ramflash.Flash(), "lfs2", True)
+print(Updater(Mine(), storage=Kept("/flash/"), verifier=Sure()).run(reset=False), sorted(asked))
+""" % str(tmp_path / "www")
+        tree = core_tree.write(tmp_path / "tree", ["Transport", "Storage", "Verifier"])
+        assert run_mp(script, path=[tree]).stdout == "True ['authenticate', 'free', 'open']\n"
+
     def test_what_is_not_in_it_says_so(self, tmp_path):
         script = """
 from ota import Updater, SignatureVerifier, HttpTransport

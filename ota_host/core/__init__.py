@@ -27,7 +27,8 @@ ALGORITHMS = ("RS256", "ES256", "HS256")
 _TRIAL = "trial"  # its functions come and go
 _APART = "guard"  # stays with the application, without the core
 _ALWAYS = ("Updater", "OtaError")
-_BASES = {"Transport", "Storage", "Verifier"}
+# What an application may derive from keeps its hooks, and so does the base of it.
+_BASES = {"Transport": (), "Verifier": (), "Storage": (), "LittlefsStorage": ("Storage",), "FlashStorage": ("Storage",)}
 # What a core cannot have: these need the other ways to install.
 _NEVER = {"TufVerifier", "ota_update", "check_for_ota_update", "check_version", "generate_auth"}
 _VERIFIERS = {f"verifiers.{a.lower()}" for a in ALGORITHMS}
@@ -61,7 +62,7 @@ def sources(words, folder=None):
     add_reader(program)
     write_out(program.bind())
     roots = {Symbol(lazy[n], n) for n in names if lazy[n] not in (_TRIAL, _APART, "bootguard")}
-    whole = {s for s in roots if s.name in _BASES}
+    whole = {Symbol(lazy[b], b) for s in roots if s.name in _BASES for b in (s.name, *_BASES[s.name])}
     without = {"fileset", *_VERIFIERS} - {f"verifiers.{a.lower()}" for a in algorithms}
     merge_empty(program, roots)
     live = Choice(program, roots, without=without, whole=whole).live
