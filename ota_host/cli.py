@@ -25,6 +25,7 @@ from .keys.command import AsJson, ConfigFile, KeyNames, PasswordFile
 from .library import library
 from .proof.command import prove
 from .tree import Tree
+from .tuf.command import tuf
 
 app = typer.Typer(
     name="ota",
@@ -223,6 +224,7 @@ app.command("board")(board)
 app.command("deploy")(deploy)
 app.command("library")(library)
 app.command("prove")(prove)
+app.add_typer(tuf, name="tuf")
 
 
 def _settings(path, **given):
