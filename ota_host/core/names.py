@@ -86,7 +86,8 @@ class Names:
                 for name in [*_defined(node), *self._late(node)]:
                     (others if public and name[0] != "_" or symbol in self.choice.whole else ours).add(name)
         private = {n for n in ours - others - self.texts - self.keywords if n[:2] != "__" and n not in FIRMWARE}
-        used |= ours | others
+        # A late method has the name of its function, which must not be that of another attribute.
+        used |= ours | others | {self.symbols.get(s) for s in self.choice.live if "." in s.name}
         return dict(zip(sorted(private), _endless([n for n in FIRMWARE if n not in used], used)))
 
     def _late(self, node):
@@ -103,6 +104,8 @@ class Names:
                 self.attributes[method] = self.symbols[symbol]
             elif dot:
                 self.symbols[symbol] = method
+        for names in (self.symbols, self.attributes):
+            assert len(set(names.values())) == len(names), "two things with one name"
 
     def argument(self, function, is_public):
         """The new names of the arguments of a function: name -> name."""
