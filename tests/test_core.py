@@ -266,12 +266,15 @@ def test_a_cut_while_the_core_replaces_itself_leaves_the_old_or_the_new_one_whol
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_every_cut_while_the_core_replaces_itself_leaves_the_old_or_the_new_one_whole(tmp_path):
-    proof = prove(self_update(tmp_path))
+    """At each operation, none of it done: the other shapes are tried at some of them."""
+    proof = prove(self_update(tmp_path), shapes=("none",))
     assert set(proof.found) == {"old", "new"}, (proof.found, proof.bad)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_tests_of_the_library_pass_on_a_core(tmp_path):
     env = dict(os.environ, MPOTA_LIBRARY=str(core_tree.with_modules(tmp_path / "tree")))
     modules = ["test_updater.py", "test_damage.py", "test_deltas.py", "test_packed.py", "test_guard.py"]
