@@ -22,6 +22,7 @@ from .deploy import deploy
 from .errors import ConfigError, HostError
 from .keys import command as keys
 from .keys.command import AsJson, ConfigFile, KeyNames, PasswordFile
+from .library import library
 from .proof.command import prove
 from .tree import Tree
 from .tuf.command import tuf
@@ -221,6 +222,7 @@ app.command("pubkey")(keys.pubkey)
 app.command("sign")(keys.sign)
 app.command("board")(board)
 app.command("deploy")(deploy)
+app.command("library")(library)
 app.command("prove")(prove)
 app.add_typer(tuf, name="tuf")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import boards, config, deploy, release
+from . import boards, config, deploy, library, release
 from .server import listen, serve
 from .tree import Tree
 
@@ -76,7 +76,7 @@ def run(kind, folder, source=False):
     flash = folder / "flash.img"
     with boards.start(kind, flash) as board:
         console.print(f"2. a {kind} board runs at {board.port}", markup=False)
-        done = deploy.put_all(board.port, tree, first, source=source, reset=False)
+        done = deploy.put_all(board.port, tree, first, form=library.Form.SOURCE if source else library.Form.MPY, reset=False)
         console.print(f"3. deployed over its serial port: {done.copied} files, {done.bytes} bytes")
         change(project)
         tree, second = publish(project, "v1.0.1")

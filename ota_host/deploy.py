@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import hashlib
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
@@ -13,12 +12,10 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from rich.text import Text
 
-import ota
-
-from . import config, show
+from . import config, core, library, show
 from .bootcheck import calls_boot, parse
-from .errors import HostError, OutsideError
-from .mpy import compile_all, version_of
+from .errors import ConfigError, HostError, OutsideError
+from .library import As, Form, Use
 from .tree import Tree
 
 # Where `mip` puts it as well; a board finds it there and beside main.py alike.
@@ -43,6 +40,15 @@ def look(names):
             h.update(data)
         f.close()
         found[name] = h.digest()
+    return found
+def below(folder):
+    found = []
+    for entry in os.ilistdir(folder):
+        path = folder + "/" + entry[0]
+        if entry[1] & 0x4000:
+            found += below(path)
+        else:
+            found.append(path)
     return found
 """
 _MKDIR = """
@@ -84,34 +90,6 @@ class Deployed:
     copied: int = 0
     same: int = 0
     bytes: int = 0
-
-
-def library(source, mpy=6):
-    """The library as it goes on a board: path -> content (bytes).
-
-    Args:
-        source (bool): as it is; else compiled to .mpy of version `mpy` (int).
-
-    Raises:
-        HostError: the compiler here makes another version than the board reads.
-    """
-    here = Path(ota.__file__).parent
-    files = {f"ota/{p.relative_to(here).as_posix()}": p.read_bytes() for p in sorted(here.rglob("*.py"))}
-    files["micropython_ota.py"] = _legacy_module(here).read_bytes()
-    if source:
-        return files
-    compiled = {path[:-2] + "mpy": code for path, code in compile_all(files).items()}
-    made = version_of(compiled["ota/__init__.mpy"])
-    if made != mpy:
-        raise HostError(f"the board reads .mpy version {mpy}, mpy-cross here makes {made}: use --source")
-    return compiled
-
-
-def _legacy_module(package):
-    for folder in (package.parent, Path(sysconfig.get_path("purelib"))):
-        if (folder / "micropython_ota.py").exists():
-            return folder / "micropython_ota.py"
-    raise OutsideError(f"{package.parent}: micropython_ota.py is not installed beside ota")
 
 
 class Board:
@@ -211,12 +189,22 @@ def contents(tree, release):
     return files
 
 
-def put_all(port, tree, release, *, source=False, force=False, reset=True, progress=lambda *a: None):
+def put_library(board, files, done, progress):
+    """Copy the library (path -> bytes), and remove what another form of it has left."""
+    put(board, files, done, progress)
+    known = {HOME + path for path in library.every_path()}
+    for path in board.ask(f"below({(HOME + 'ota')!r})"):
+        if path in known and path not in files:
+            board.remove(path)
+
+
+def put_all(port, tree, release, *, form=Form.MPY, use=(), force=False, reset=True, progress=lambda *a: None):
     """Deploy to the board at `port`; gives what was done.
 
     Args:
         tree, release (Tree, Manifest): what is published; a release of None leaves the project out.
-        source (bool): the library as source instead of .mpy.
+        form (Form): the library as source, as .mpy or as a core.
+        use (list of str): what a core is for; default: what the release uses.
         force (bool): replace a boot.py that does not call `ota.boot()`.
         reset (bool): start the board afterwards.
 
@@ -226,18 +214,21 @@ def put_all(port, tree, release, *, source=False, force=False, reset=True, progr
     board = Board(port)
     try:
         mpy = board.ask("getattr(sys.implementation, '_mpy', 0) & 255")
-        done = Deployed(release and release.version, "source" if source else "mpy")
+        done = Deployed(release and release.version, form.value)
         project = contents(tree, release) if release else {}
         boot = project.pop("boot.py", None)
-        files = {HOME + path: data for path, data in library(source, mpy).items()}
-        if any(p.startswith((HOME + "ota/", "ota/")) for p in project):
-            files = {}  # the release brings the library itself
+        # A release may bring the library itself, in whatever form.
+        files = {p: project[p] for p in project if p.startswith((HOME + "ota/", "ota/"))}
+        if not files:
+            if form == Form.CORE and not use:
+                use = core.used_by(project) if release else core.DEFAULT
+            files = {HOME + path: data for path, data in library.files(form, use, mpy).items()}
         if boot is None:
             boot = _boot_for(board, force)
-        put(board, files, done, progress)
+        put_library(board, files, done, progress)
         if release:
             board.run(_SETTLE)
-            put(board, project, done, progress)
+            put(board, {p: d for p, d in project.items() if p not in files}, done, progress)
             put(board, {".ota/a": release.raw}, Deployed(None, ""), progress)
             board.run(_STATE.format(seq=release.seq))
         if boot is not None:
@@ -268,7 +259,9 @@ def _boot_for(board, force):
 def deploy(
     port: Annotated[str, typer.Argument(help="Serial port of the board, such as /dev/ttyACM0.")],
     version: Annotated[Optional[str], typer.Option(help="Published release; default: the channel's newest.")] = None,
-    source: Annotated[bool, typer.Option("--source", help="The library as source, not as .mpy.")] = False,
+    form: As = Form.MPY,
+    use: Use = None,
+    source: Annotated[bool, typer.Option("--source", help="The same as --as source.")] = False,
     library_only: Annotated[bool, typer.Option("--library-only", help="No release: the library and boot.py.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a boot.py that does not call ota.boot().")] = False,
     reset: Annotated[bool, typer.Option(help="Reset the board afterwards.")] = True,
@@ -276,6 +269,10 @@ def deploy(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Put the library, a published release and boot.py on a board; again changes nothing."""
+    if source:
+        form = Form.SOURCE
+    if use and form != Form.CORE:
+        raise ConfigError(f"--use goes with --as core, not with {form.value}")
     tree = release = None
     if not library_only:
         settings = config.read(config_file)
@@ -284,7 +281,7 @@ def deploy(
         if release is None:
             raise HostError(f"{tree.folder}: {version or settings.channel} is not published; `ota publish` does it")
     with show.progress() as progress:
-        done = put_all(port, tree, release, source=source, force=force, reset=reset, progress=progress)
+        done = put_all(port, tree, release, form=form, use=use or (), force=force, reset=reset, progress=progress)
     if as_json:
         show.as_json(done.__dict__)
         return

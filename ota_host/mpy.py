@@ -37,6 +37,21 @@ def compile_all(sources, progress=None):
     return done
 
 
+def compile_small(sources):
+    """As `compile_all`, for what RAM counts more than a traceback: without asserts, lines and file names.
+
+    Returns:
+        dict: path, which ends in .mpy -> content (bytes).
+    """
+    made = {}
+    for path, source in sources.items():
+        code, error = _run("ota", source, "-O3")
+        if code is None:
+            raise HostError(f"{path}: {error.strip().splitlines()[-1]}")
+        made[path[:-2] + "mpy"] = code
+    return made
+
+
 def version_of(content):
     """The version of the .mpy format that `content` (bytes) is in, or None when it is no .mpy."""
     return content[1] if len(content) > 3 and content[:1] == b"M" else None

@@ -11,6 +11,8 @@ import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ON_BOARD = (ROOT / "tests" / "on_board", ROOT / "ota_host" / "proof")
+# Another tree of the library to test, such as a core: see tests/core_tree.py.
+LIBRARY = [p for p in [os.environ.get("MPOTA_LIBRARY")] if p]
 MICROPYTHON = pathlib.Path(sys.executable).parent / "micropython"
 
 
@@ -22,7 +24,7 @@ def run_mp(script, *args, cwd=None, heap="1M", path=(), timeout=120, check=True)
     Returns:
         subprocess.CompletedProcess: its output as text.
     """
-    where = [*map(str, path), str(ROOT), *map(str, ON_BOARD), ".frozen"]
+    where = [*map(str, path), *LIBRARY, str(ROOT), *map(str, ON_BOARD), ".frozen"]
     # From standard input there is no script name, so the arguments come by a variable.
     command = [str(MICROPYTHON), "-X", "heapsize=" + heap, "-c", script]
     env = dict(os.environ, MICROPYPATH=":".join(where), ARGS=json.dumps([str(a) for a in args]))

@@ -1,13 +1,15 @@
 """`ota deploy`: a board holds the library, the release and its state, and a second time changes nothing."""
 
+import ast
 import hashlib
 import json
 
 import pytest
+from servers import nginx
 from support import ROOT
 from typer.testing import CliRunner
 
-from ota_host import boards, deploy
+from ota_host import boards, core, deploy, library
 from ota_host.cli import app
 
 FILES = {"boot.py": "import ota\nota.boot()\n", "main.py": "print('app')\n", "lib/x.py": "x = 1\n"}
@@ -31,6 +33,11 @@ def ota(*words, code=0):
     return done
 
 
+def state_of(board):
+    """The state record by its keys."""
+    return ast.literal_eval(board.exec("import ota.bootguard as g; print(g.load(''))"))
+
+
 @pytest.fixture
 def board(tmp_path):
     with boards.start("unix", tmp_path / "flash.img") as board:
@@ -43,10 +50,10 @@ def test_a_deployed_board_holds_the_release_and_the_library_and_knows_it(project
     for path, text in FILES.items():
         assert tree[path] == text.encode()
     assert told["version"] == "v1.0.0"
-    assert told["copied"] == len(deploy.library(False)) + len(FILES)
+    assert told["copied"] == len(library.files(library.Form.MPY)) + len(FILES)
     assert "lib/ota/updater.mpy" in tree and "lib/ota/updater.py" not in tree
     assert tree[".ota/a"] == (project / "public/sample/stable.manifest").read_bytes()
-    state = json.loads(tree[".ota/state"])
+    state = state_of(board)
     assert (state["phase"], state["live"], state["seq"], state["floor"]) == ("idle", "a", 1, 1)
     status = board.exec("import ota; print(ota.status())")
     assert "'version': 'v1.0.0'" in status and "'problem': None" in status
@@ -66,7 +73,7 @@ def test_deploying_the_next_release_copies_what_changed(project, board):
     ota("publish", "--version", "v1.0.1")
     told = json.loads(ota("deploy", board.port, "--no-reset", "--json").stdout)
     assert told["copied"] == 1
-    assert json.loads(board.tree()[".ota/state"])["floor"] == 2
+    assert state_of(board)["floor"] == 2
 
 
 def test_deploying_after_updates_over_the_air_leaves_nothing_of_their_state(project, board):
@@ -80,7 +87,7 @@ def test_deploying_after_updates_over_the_air_leaves_nothing_of_their_state(proj
     (project / "main.py").write_text("print('app 2')\n")
     ota("publish", "--version", "v1.0.1")
     ota("deploy", board.port, "--no-reset")
-    state = json.loads(board.tree()[".ota/state"])
+    state = state_of(board)
     assert (state["live"], state["next"], state["sums"], state["refused"], state["etag"]) == ("a", "", {}, 0, "")
 
 
@@ -125,3 +132,52 @@ def test_content_that_is_damaged_on_the_server_is_not_deployed(project, board):
     (project / f"public/sample/blobs/{digest[:2]}/{digest}").write_bytes(b"x")
     told = ota("deploy", board.port, code=1)
     assert "main.py is damaged" in told.output + repr(told.exception)
+
+
+MAIN = "from ota import Updater, HttpTransport, confirm\n"
+
+
+def held(board):
+    return {p[len("lib/") :]: data for p, data in board.tree().items() if p.startswith("lib/ota/")}
+
+
+def test_a_core_is_deployed_for_what_the_release_uses_and_updates_the_board(project, board):
+    (project / "main.py").write_text(MAIN)
+    ota("publish", "--version", "v1.0.1")
+    told = json.loads(ota("deploy", board.port, "--as", "core", "--no-reset", "--json").stdout)
+    assert told["library"] == "core"
+    assert held(board) == core.make(["HttpTransport", "confirm"])
+    (project / "lib/x.py").write_text("x = 2\n")
+    ota("publish", "--version", "v1.0.2")
+    (project.parent / "www").symlink_to(project / "public")
+    with nginx(project.parent, "listen 127.0.0.1:{port};") as port:
+        url = f"http://127.0.0.1:{port}/sample"
+        board.exec(f"import ota\nu = ota.Updater(ota.HttpTransport({url!r}))\nu.run(reset=False)\nu.install()")
+    assert board.tree()["lib/x.py"] == b"x = 2\n"
+
+
+def test_another_form_of_the_library_leaves_no_file_of_the_one_before(project, board):
+    (project / "lib/ota").mkdir()
+    for form in ("mpy", "core", "source", "core"):
+        ota("deploy", board.port, "--library-only", "--as", form, "--no-reset")
+        files = library.files(library.Form(form), core.DEFAULT)
+        assert held(board) == {p: d for p, d in files.items() if p.startswith("ota/")}, form
+
+
+def test_names_to_use_go_with_a_core_only(project, board):
+    told = ota("deploy", board.port, "--use", "SdTransport", code=2)
+    assert "--use goes with --as core" in told.output + repr(told.exception)
+    ota("deploy", board.port, "--as", "core", "--use", "SdTransport", "--no-reset")
+    assert held(board) == core.make(["SdTransport"])
+
+
+def test_a_release_brings_the_library_in_the_form_that_the_folder_has(project, board):
+    (project / "main.py").write_text(MAIN)
+    told = json.loads(ota("library", "lib", "--as", "core", "--json").stdout)
+    assert told["use"] == ["HttpTransport", "confirm"]
+    ota("publish", "--version", "v1.0.1")
+    ota("deploy", board.port, "--no-reset")
+    assert held(board) == core.make(["HttpTransport", "confirm"])
+    assert json.loads(ota("library", "lib", "--as", "core", "--json").stdout)["changed"] == 0
+    ota("library", "lib", "--as", "source")
+    assert not list((project / "lib").rglob("*.mpy"))

@@ -8,7 +8,7 @@ import threading
 import pytest
 from support import ROOT
 
-from ota_host import boards
+from ota_host import boards, core, library
 
 
 def files():
@@ -57,3 +57,19 @@ def test_mip_puts_every_file_in_lib_and_the_library_works(tmp_path, url, way):
         for path in files():
             assert tree["lib/" + path] == (ROOT / path).read_bytes(), path
         assert "idle" in board.exec("import ota; ota.boot(); print(ota.status())")
+
+
+@pytest.mark.parametrize("form", ["mpy", "core"])
+def test_mip_installs_what_ota_library_wrote(tmp_path, form):
+    made = library.files(library.Form(form), core.DEFAULT)
+    library.write(tmp_path / "www", made, package=True)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = "http://127.0.0.1:%d/package.json" % server.server_port
+        with boards.start("unix", tmp_path / "flash.img", heap="512wK") as board:
+            board.mpremote("mip", "install", "--no-mpy", url, timeout=60)
+            tree = board.tree()
+            assert "idle" in board.exec("import ota; ota.boot(); print(ota.status())")
+        server.shutdown()
+    assert {p[4:]: data for p, data in tree.items() if p.startswith("lib/")} == made

@@ -4,8 +4,11 @@ import json
 import shutil
 import subprocess
 
+import core_tree
 import pytest
 from support import ROOT, release
+
+from ota_host import core, library
 
 PACKAGE = "@micropython/micropython-webassembly-pyscript"
 # The first is a build between 1.21 and 1.22.
@@ -65,9 +68,14 @@ def old(request):
     return folder / "package"
 
 
-def test_an_update_a_confirm_and_a_revert_work_on_an_older_micropython(old, tmp_path):
+@pytest.mark.parametrize("form", ["source", "core"])
+def test_an_update_a_confirm_and_a_revert_work_on_an_older_micropython(old, tmp_path, form):
     """Two releases are installed and confirmed, a third is undone."""
-    mounts = [f"{ROOT / 'ota'}=/src/ota"]
+    made = library.files(library.Form.SOURCE)
+    if form == "core":
+        # Not compiled, since the oldest build reads no .mpy.
+        made = core.sources(["LittlefsStorage", "SdTransport", "confirm", "status"])
+    mounts = [f"{core_tree.write(tmp_path / 'library', files=made) / 'ota'}=/src/ota"]
     for seq, name in enumerate(("one", "two", "three"), 1):
         files = {"main.py": b"main %d" % seq, "lib/a.py": b"a" * 3000 * seq, f"only{seq}": b"x"}
         release(tmp_path / name, files, seq=seq, version=f"v{seq}")

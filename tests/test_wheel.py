@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from support import ROOT
 
-from ota_host import deploy
+from ota_host import library
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def wheel(tmp_path_factory):
 def test_the_library_in_the_wheel_is_byte_for_byte_what_deploy_puts_on_a_board(wheel):
     with zipfile.ZipFile(wheel) as z:
         held = {n: z.read(n) for n in z.namelist() if n.startswith("ota/") or n == "micropython_ota.py"}
-    assert held == deploy.library(source=True)
+    assert held == library.files(library.Form.SOURCE)
 
 
 def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel):
@@ -63,4 +63,4 @@ def test_in_a_clean_environment_the_wheel_gives_the_command_and_the_modules(whee
     told = run(bin / "python", "-c", "import ota, ota_host, micropython_ota; print(ota.__file__)")
     assert str(tmp_path) in told
     run(bin / "python", "-c", "import micropython_ota as m; m.ota_update, m.check_for_ota_update, m.check_version")
-    run(bin / "python", "-c", "import ota_host.deploy as d; assert d.library(True) and d.library(False)")
+    run(bin / "python", "-c", "import ota_host.library as l; assert all(l.files(form) for form in l.Form)")

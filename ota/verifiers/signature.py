@@ -64,10 +64,24 @@ class SignatureVerifier(Verifier):
         for name, (alg, raw) in self._keys.items():
             for s in signatures:
                 if s.get("key") == name:
-                    home = __import__(alg.lower(), globals(), None, ("verify",), 1)
                     raw = self._macs.pop(name, raw)
-                    good += s.get("alg") == alg and home.verify(raw, digest, a2b_base64(s["sig"]))
+                    good += s.get("alg") == alg and _verify(alg)(raw, digest, a2b_base64(s["sig"]))
                     break
         if good < self._threshold:
             many = good, self._threshold, header.get("version")
             raise SignatureError("%d of %d signatures hold for %s" % many)
+
+
+def _verify(alg):
+    # Spelled out, so that a tool can see what is imported.
+    if alg == "RS256":
+        from .rs256 import verify as rs256
+
+        return rs256
+    if alg == "ES256":
+        from .es256 import verify as es256
+
+        return es256
+    from .hs256 import verify as hs256
+
+    return hs256

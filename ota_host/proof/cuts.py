@@ -61,16 +61,13 @@ def status():
 
 def updater(server):
     library(False)
-    from ota.transports.sd import SdTransport
-    from ota.updater import Updater
+    # By its public names, as a core has no others.
+    from ota import SdTransport, Updater
 
+    storage = None
     if JOB["storage"]:
         name, cls = JOB["storage"].split(":")
         storage = getattr(__import__(name, None, None, (cls,)), cls)(HOME + "/")
-    else:
-        from ota.storage import suitable
-
-        storage = suitable(HOME + "/")
     u = Updater(SdTransport(server), storage=storage, trial_boots=2)
     u.safe = JOB["safe"]
     return u

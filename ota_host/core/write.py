@@ -1,0 +1,213 @@
+"""The source of each module of a core: what was chosen, put together, with the imports that it needs."""
+
+import ast
+import copy
+
+from .choose import home
+from .late import ATTRIBUTE, FINDER, is_late
+from .program import FUNCTIONS, Symbol
+
+
+class Writer:
+    """Writes the modules of a Choice.
+
+    Args:
+        choice (Choice): what goes where.
+        names (Names): what is called otherwise there.
+    """
+
+    def __init__(self, choice, names):
+        self.choice = choice
+        self.program = choice.program
+        self.names = names
+
+    def modules(self):
+        """The modules: name -> ast.Module."""
+        return {out: self._module(out) for out in sorted(set(self.choice.place.values()))}
+
+    def name(self, symbol):
+        return self.names.symbols.get(symbol, symbol.name or symbol.module[1:])
+
+    def _module(self, out):
+        order = []
+        for symbol in self._source_order(out):
+            self._after_its_needs(symbol, out, order)
+        bodies, seen = [], set()
+        for symbol in order:
+            item = self.program.item(symbol)
+            if id(item) not in seen:
+                seen.add(id(item))
+                bodies.append(self._body(symbol, item))
+        return ast.fix_missing_locations(ast.Module([*self._imports(out), *bodies], []))
+
+    def _source_order(self, out):
+        place = self.choice.place
+        for module in self.program.modules.values():
+            for name in module.items:
+                if place.get(Symbol(module.name, name)) == out:
+                    yield Symbol(module.name, name)
+
+    def _after_its_needs(self, symbol, out, order):
+        # A class comes after its bases, and a value after what it is made of.
+        if symbol in order or self.choice.place.get(symbol) != out:
+            return
+        if not isinstance(self.program.item(symbol), FUNCTIONS):
+            for other in self._needs(symbol):
+                self._after_its_needs(other, out, order)
+        order.append(symbol)
+
+    def _needs(self, symbol, seen=()):
+        # A function that is called at once needs what it calls.
+        for other in self.choice.parts[symbol].head.symbols:
+            if other.is_ours and other != symbol and other not in seen:
+                yield other
+                if isinstance(self.program.item(other), FUNCTIONS) and other in self.choice.live:
+                    yield from self._needs(other, (*seen, symbol))
+
+    def _imports(self, out):
+        place = self.choice.place
+        std, ours = set(), {}
+        for symbol in sorted(s for s in place if place[s] == out):
+            for refs in self.choice.refs(symbol):
+                if self._is_late(symbol) and place[ATTRIBUTE] != out:
+                    ours.setdefault(place[ATTRIBUTE], set()).add(self.name(ATTRIBUTE))
+                late = [s for s in refs.lazy if s in place and is_late(self.program.item(s))]
+                for other in [*refs.symbols, *late]:
+                    if not other.is_ours:
+                        std.add(other)
+                    elif place.get(other, out) == out:
+                        continue
+                    elif is_late(self.program.item(other)):
+                        if place[FINDER] != out:
+                            ours.setdefault(place[FINDER], set()).add(self.name(FINDER))
+                    else:
+                        ours.setdefault(place[other], set()).add(self.name(other))
+        whole = sorted(s.module[1:] for s in std if not s.name)
+        parts = {}
+        for s in std:
+            if s.name:
+                parts.setdefault(s.module[1:], set()).add(s.name)
+        found = [ast.Import([ast.alias(name)]) for name in whole]
+        found += [_import(module, names) for module, names in sorted(parts.items())]
+        return found + [_import(module, names, 1) for module, names in sorted(ours.items())]
+
+    def _body(self, symbol, item):
+        methods = self.choice.live[symbol]
+        item = copy.deepcopy(item)
+        if isinstance(item, ast.ClassDef):
+            item.body = [n for n in item.body if not isinstance(n, FUNCTIONS) or n.name in methods] or [ast.Pass()]
+            if self._is_late(symbol):
+                item.body.insert(0, ast.parse(f"__getattr__ = {self.name(ATTRIBUTE)}").body[0])
+        for node in ast.walk(item):
+            if getattr(node, "value", "") == "HOMES":
+                node.value = self._homes()
+        return _Renamer(self, self.choice.place[symbol], symbol).visit(item)
+
+
+    def _is_late(self, symbol):
+        late = getattr(self.program.item(symbol), "late", {})
+        return any(s in self.choice.live for s in late.values())
+
+    def _homes(self):
+        late = sorted(s for s in self.choice.live if is_late(self.program.item(s)))
+        return " " + "".join(f"{self.name(s)}={self.choice.place[s]} " for s in late)
+
+
+def _import(module, names, level=0):
+    return ast.ImportFrom(module, [ast.alias(n) for n in sorted(names)], level)
+
+
+class _Renamer(ast.NodeTransformer):
+    """Gives the global names of a statement those of the core, and its imports the core's modules."""
+
+    def __init__(self, writer, out, symbol):
+        self.writer = writer
+        self.out = out
+        self.top = symbol
+        self.is_class = isinstance(writer.program.item(symbol), ast.ClassDef)
+        self.depth = 0
+        self.arguments = {}
+
+    def visit_Name(self, node):
+        symbol = getattr(node, "symbol", None)
+        if symbol and self._calls_finder(symbol):
+            return ast.Call(ast.Name(self.writer.name(FINDER), ast.Load()), [ast.Constant(self.writer.name(symbol))], [])
+        if symbol:
+            node.id = self.writer.name(symbol)
+        elif id(getattr(node, "scope", None)) in self.arguments:
+            node.id = self.arguments[id(node.scope)].get(node.id, node.id)
+        return node
+
+    def _calls_finder(self, symbol):
+        place = self.writer.choice.place
+        return symbol in place and place[symbol] != self.out and is_late(self.writer.program.item(symbol))
+
+    def visit_Attribute(self, node):
+        node.attr = self.writer.names.attributes.get(node.attr, node.attr)
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node):
+        node.name = self.writer.name(self.top)
+        for part in node.body:
+            for target in getattr(part, "targets", ()):
+                target.id = self.writer.names.attributes.get(target.id, target.id)
+        return self.generic_visit(node)
+
+    def visit_FunctionDef(self, node):
+        if hasattr(node, "twice"):
+            raise ValueError(f"ota/{self.top.module}: {node.name} imports two things as {node.twice}")
+        outer, self.depth = self.depth, self.depth + 1
+        cls, _, method = self.top.name.rpartition(".")
+        is_public = self.top in self.writer.names.outside
+        if cls and not outer:
+            is_public = Symbol(self.top.module, cls) in self.writer.names.outside and (method[0] != "_" or method.startswith("_init_"))
+        if self.is_class and not outer:
+            is_public = is_public and (node.name[:1] != "_" or node.name == "__init__")
+            node.name = self.writer.names.attributes.get(node.name, node.name)
+        elif not outer:
+            node.name = self.writer.name(self.top)
+        new = self.writer.names.argument(node, is_public)
+        self.arguments[id(node)] = new
+        for arg in node.args.args:
+            arg.arg = new.get(arg.arg, arg.arg)
+        self.generic_visit(node)
+        self.depth = outer
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+    def visit_Global(self, node):
+        names = [Symbol(self.top.module, name) for name in node.names]
+        return ast.Global([self.writer.name(s) for s in names])
+
+    def visit_ImportFrom(self, node):
+        if not node.level:
+            return node
+        place = self.writer.choice.place
+        found, lost = {}, []
+        for symbol in node.symbols:
+            if symbol not in place:
+                lost.append(symbol)
+            elif place[symbol] != self.out and not is_late(self.writer.program.item(symbol)):
+                found.setdefault(place[symbol], []).append(self.writer.name(symbol))
+        if lost:
+            text = "%s is not in this core" % lost[0].module.split(".")[-1]
+            return ast.parse(f"raise ImportError({text!r})").body[0]
+        return [_import(module, names, 1) for module, names in sorted(found.items())] or None
+
+    def generic_visit(self, node):
+        super().generic_visit(node)
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(node, field, None)
+            if isinstance(block, list):
+                end = next((i for i, n in enumerate(block) if isinstance(n, ast.Raise)), len(block))
+                setattr(node, field, block[: end + 1])
+        return node
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        name = getattr(node.func, "symbol", None)
+        if name and name.name == "_unload":
+            outs = sorted(set(self.writer.choice.place.values()))
+            there = {home(a.value, a.value.split(".")[-1]) for a in node.args}
+            node.args = [ast.Constant(out) for out in outs if out in there]
+        return node
