@@ -7,7 +7,7 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 import sys
 
 from .bootguard import NEW, header, lines, save, spare
-from .errors import HashError, NotModified, PolicyError
+from .errors import HashError, NotFoundError, NotModified, PolicyError
 from .transports import Lines
 
 
@@ -67,12 +67,12 @@ class Channel:
         if state["phase"] != "staging" or state["seq"] != release.seq:
             yield from self._begin(release, state)
         release.close()
-        _unload("manifest", "policy")
+        _unload("manifest", "policy", "staging")
         from .plan import FETCH, PATCH, plan
 
-        for what, path, _, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
+        for what, path, old, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
             if what in (FETCH, PATCH):
-                yield from self._stage_file(path, entry)
+                yield from self._stage_file(path, old, entry)
 
     def _begin(self, release, state):
         u = self._u
@@ -111,23 +111,69 @@ class Channel:
                 yield "manifest", count, reader.header["files"]
         u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
 
-    def _stage_file(self, path, entry):
-        from .staging import fetch, hash_of
-
+    def _stage_file(self, path, old, entry):
         u = self._u
         want = entry["h"]
-        hasher = u.verifier.hasher()
-        size = u.storage.size(path + NEW)
-        if size == entry["s"] and hasher:
-            there = yield from hash_of(u, path + NEW)
-            if there == want:
+        hashed = u.verifier.hasher() is not None
+        there = u.storage.size(path + NEW)
+        if there == entry["s"] and hashed:
+            from .fetch import hash_of
+
+            if (yield from hash_of(u, path + NEW)) == want:
                 return
         u.tell("fetch", path)
-        name = "blobs/%s/%s" % (want[:2], want)
-        _, got = yield from fetch(u, path, name, entry["s"], hasher)
-        if hasher and got != want:
+        error = None
+        for limit, name, kind in _ways(old, entry, there, hashed):
+            if error:
+                u.tell("fallback", error)
+            try:
+                _, got = yield from self._fetch(path, entry["s"], limit, name, kind)
+                if got == want or not hashed:
+                    return
+                error = HashError("%s: sha256 is %s, the manifest says %s" % (path, got, want))
+            except (HashError, NotFoundError, MemoryError, ImportError) as e:
+                error = e
             u.storage.remove(path + NEW)
-            raise HashError("%s: sha256 is %s, the manifest says %s" % (path, got, want))
+        raise error
+
+    def _fetch(self, path, size, limit, name, kind):
+        from .fetch import fetch
+
+        u = self._u
+        new_hasher = u.verifier.hasher
+        if not kind:
+            return (yield from fetch(u, path, name, size, new_hasher, start=size - limit))
+        from .patch import Inflater, patched, whole
+
+        old = u.storage.open(path) if kind == "d" else None
+
+        def unpack(stream):
+            if not old:
+                return whole(Inflater(stream), size, u.buffer)
+            old.seek(0)
+            return patched(old, Inflater(stream), size, u.buffer)
+
+        try:
+            return (yield from fetch(u, path, name, size, new_hasher, unpack=unpack, limit=limit))
+        finally:
+            if old:
+                old.close()
+
+
+def _ways(old, entry, there, hashed):
+    # How a file may come: (bytes to fetch, name, kind), the fewest bytes first.
+    want = entry["h"]
+    blob = "blobs/%s/%s" % (want[:2], want)
+    ways = [(entry["s"], blob, "")]
+    if hashed:
+        if there and there < entry["s"]:  # the start of it came before
+            ways.append((entry["s"] - there, blob, ""))
+        if "z" in entry:
+            ways.append((entry["z"], blob + ".z", "z"))
+        base = old["h"][:16] if old and old.get("h") else ""
+        if base in entry.get("d", ()):
+            ways.append((entry["d"][base], "deltas/%s-%s" % (base, want[:16]), "d"))
+    return sorted(ways)
 
 
 def _unload(*names):

@@ -4,8 +4,9 @@ from hashlib import sha256
 
 from .bootguard import NEW, base, lines, merge, save, spare
 from .errors import SignatureError, TransportError, VerifyError
+from .fetch import check_free, fetch, hash_of
 from .manifest import PATH, check_path
-from .staging import adopt, check_free, drop, fetch, hash_of, write_lines
+from .staging import adopt, drop, write_lines
 
 _MARKUP = ("html", "htm", "xhtml", "xml", "svg", "tpl", "tmpl", "j2")
 
@@ -122,7 +123,7 @@ class FileSet:
             u.tell("fetch", path)
             name = version + self._join + path
             try:
-                got[path] = yield from fetch(u, path, name, None, sha256(), _no_page)
+                got[path] = yield from fetch(u, path, name, None, sha256, _no_page)
             except TransportError as e:
                 if not e.status:
                     raise

@@ -1,15 +1,9 @@
-"""What comes to stand beside the live files before an install.
-
-Every function that takes long is a generator of (path, bytes done, bytes in all or
-None), so that its caller can feed a watchdog between two chunks. `u` is the Updater.
-"""
+"""What an update needs to know and to note before its files come. `u` is the Updater."""
 
 import json
-from binascii import hexlify
-from hashlib import sha256
 
 from .bootguard import NEW, abandon, advance, critical, header, lines, merge, same, save, spare
-from .errors import HashError, NoSpaceError, NotFoundError, StorageError, TransportError
+from .fetch import blocks, check_free, hash_of
 from .plan import FETCH, PATCH, kept, plan
 
 
@@ -26,20 +20,6 @@ def write_lines(u, slot, entries):
     with u.storage.open(".ota/" + slot, "wb") as out:
         for entry in entries:
             out.write(json.dumps(entry).encode() + b"\n")
-
-
-def hash_of(u, path):
-    """Read the file at `path` back; returns its SHA-256 (hex)."""
-    hasher = sha256()
-    done = 0
-    with u.storage.open(path, "rb") as f:
-        while True:
-            n = f.readinto(u.buffer)
-            if not n:
-                return hexlify(hasher.digest()).decode()
-            hasher.update(u.buffer[:n])
-            done += n
-            yield path, done, None
 
 
 def _truth(u, live, slot):
@@ -93,73 +73,7 @@ def check_space(u, live, slot):
     for what, path, x, y in plan(lines(u.root, live), lines(u.root, slot)):
         if what in (FETCH, PATCH):
             if u.storage.size(path + NEW) is None:
-                need += _blocks(u, y["s"])
+                need += blocks(u, y["s"])
             if x and critical(path, x, y):
-                need += _blocks(u, x["s"])
+                need += blocks(u, x["s"])
     check_free(u, need)
-
-
-def check_free(u, need):
-    """Raise NoSpaceError when fewer than `need` bytes are free."""
-    free = u.storage.free()
-    if need > free:
-        raise NoSpaceError("the update needs %d bytes of flash, %d are free" % (need, free))
-
-
-def _blocks(u, size):
-    return -(-size // u.storage.block) * u.storage.block
-
-
-def fetch(u, path, name, size=None, hasher=None, guard=None):
-    """Stage what the server has as `name` beside `path`; returns (bytes, hex digest or None).
-
-    Args:
-        size: the length that it must have, in bytes; None when only the server knows it.
-        hasher: gets every byte; None for no hash.
-        guard: is called with the first bytes, and raises when they cannot be right.
-    """
-    done = tries = 0
-    with u.storage.open(path + NEW, "wb") as out:
-        while size is None or done < size:
-            try:
-                for n in _receive(u, name, done, size, hasher, out, guard and (guard, path)):
-                    done += n
-                    yield path, done, size
-                if size is not None and done < size:
-                    raise HashError("%s is %d bytes, not %d" % (name, done, size))
-                break
-            except TransportError as e:
-                tries += 1
-                # Without a size or a hash nothing says that the rest belongs to the start.
-                if isinstance(e, NotFoundError) or tries > u.transport.retries or size is None:
-                    raise
-                u.tell("retry", e)
-    if not hasher:
-        return done, None
-    digest = hexlify(hasher.digest()).decode()
-    back = yield from hash_of(u, path + NEW)
-    if back != digest:
-        raise StorageError("%s reads back as %s, was written as %s" % (path + NEW, back, digest))
-    return done, digest
-
-
-def _receive(u, name, start, size, hasher, out, guard):
-    # One request, written to `out` as it comes; gives the length of each piece.
-    stream = u.transport.open(name, start, limit=size)
-    try:
-        if size is None and stream.size:
-            check_free(u, _blocks(u, stream.size))
-        while True:
-            n = stream.readinto(u.buffer)
-            if not n:
-                return
-            chunk = u.buffer[:n]
-            if guard:
-                guard[0](guard[1], chunk)
-                guard = None
-            if hasher:
-                hasher.update(chunk)
-            out.write(chunk)
-            yield n
-    finally:
-        stream.close()

@@ -42,6 +42,7 @@ class Updater:
     """
 
     chunk = 1024  # bytes moved at a time, in the one buffer of an update
+    safe = 65536  # bytes of a large file after which it is closed: what a power cut cannot take back
 
     def __init__(
         self,
