@@ -84,7 +84,7 @@ def make(name):
         return Workload(name, says[name], old, new)
     if name == "c":
         old, new = ({"assets.txt": asset(seed, KB * KB)} for seed in (1, 2))
-        return Workload("c", "one file of 1 MB, all changed", old, new)
+        return Workload("c", "one file of 1 MB, all changed", old, new, 1024)
     old = {f"lib/mod{i // 25:02d}/file{i % 25:02d}.py": source(i, KB) for i in range(500)}
     new = dict(old)
     for i in (77, 230, 420):
