@@ -11,7 +11,7 @@ def boot(root=None):
     state = (root + "/" if root else "") + ".ota/state"
     try:
         with open(state, "rb") as f:
-            idle = b'"phase": "idle"' in f.read(999)
+            idle = f.read(7) == b'["idle"'
         open(state + ".new").close()
     except OSError as e:
         if e.errno == 2 and idle:

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 NEW = ".ota-new"  # staged beside its target
 OLD = ".ota-old"  # what the target was before
-FORMAT = 2  # of the state record: keys are added, never changed, so that each reads the other's
+FORMAT = 3  # of the state record
 
 # A phase and the phases that may follow it. Nothing else decides what is legal.
 MOVES = {
@@ -28,6 +28,9 @@ MOVES = {
 }
 
 _CRITICAL = ("boot.py", "main.py", "micropython_ota.py", "lib/micropython_ota.py")
+# What the record holds, in its order: keys are added at the end. Others stand in a dict behind them.
+_KEYS = ("phase", "format", "n", "live", "next", "seq", "floor", "refused", "boots", "trial")
+_KEYS += ("fails", "bare", "etag", "sums")
 _home = os.getcwd()  # an application may change the folder later
 problems = []  # what the last boot() could not do, for status()
 
@@ -50,7 +53,8 @@ def exists(path):
 
 
 def _record(path):
-    # JSON whose last key is the CRC of all the text before it; None when there is no file.
+    # JSON whose last value is the CRC of all the text before it; None when there is no file.
+    # Formats 1 and 2 were a dict.
     try:
         with open(path, "rb") as f:
             raw = f.read(1024)
@@ -60,9 +64,17 @@ def _record(path):
         return None
     try:
         state = json.loads(raw)
-        if int(state["crc"], 16) == crc32(raw[: raw.rfind(b',"crc":"')]):
+        if isinstance(state, list):
+            crc = state.pop()
+            more = state.pop()
+            state = dict(zip(_KEYS, state))
+            state.update(more)
+        else:
+            crc = state.pop("crc")
+        sound = crc == "%08x" % crc32(raw[: raw.rfind(b',"')])
+        if sound and state["n"] >= 0 and state["phase"] in MOVES:
             return state
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         pass
     return {"n": -1}
 
@@ -73,8 +85,7 @@ def load(root=None):
     second = _record(base(root) + ".ota/state.new")
     best = first if first and (not second or first["n"] > second["n"]) else second
     # No slot is live: what is on the board is unknown, so nothing of it counts as unchanged.
-    state = {"n": 0, "phase": "idle", "live": "", "next": "", "etag": ""}
-    state.update({"boots": 0, "trial": 3, "seq": 0, "floor": 0, "refused": 0, "fails": 0})
+    state = dict(zip(_KEYS, ("idle", 0, 0, "", "", 0, 0, 0, 0, 3, 0, 0, "", {})))
     if best and best["n"] >= 0:
         state.update(best)
     elif best:
@@ -97,9 +108,10 @@ def save(root, state, phase=None):
     if phase not in MOVES[state["phase"]]:
         raise ValueError("phase %s cannot follow %s" % (phase, state["phase"]))
     record = dict(state, phase=phase, n=state["n"] + 1)
-    for key in ("crc", "damaged"):
-        record.pop(key, None)
-    text = json.dumps(record)[:-1]
+    record.pop("damaged", None)
+    more = dict(record)
+    # In 128 bytes littlefs keeps it in the folder's list; more would erase a block each time.
+    text = json.dumps([more.pop(key) for key in _KEYS] + [more], separators=(",", ":"))[:-1]
     home = base(root) + ".ota"
     if not exists(home):
         os.mkdir(home)
@@ -107,7 +119,7 @@ def save(root, state, phase=None):
     turns = exists(base(root) + ".OTA")
     path = home + ("/state" if turns and record["n"] % 2 else "/state.new")
     with open(path, "wb") as f:
-        f.write(b'%s,"crc":"%08x"}' % (text.encode(), crc32(text.encode())))
+        f.write(b'%s,"%08x"]' % (text.encode(), crc32(text.encode())))
     if not turns:
         os.rename(path, home + "/state")
     state.clear()

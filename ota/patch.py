@@ -128,7 +128,7 @@ def patched(old, source, size, buffer):
     zero, then in turn how many bytes to add to old ones, these, how many are new, these, and
     how far to go in the old content.
     """
-    digit = bytearray(1)
+    digit = memoryview(bytearray(1))
     half = len(buffer) // 2
     zeros = bytes(half)
     head = [_number(source, digit) for _ in range(3)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from . import legacy
+from . import delta, legacy
 from .errors import ConfigError, HostError, OutsideError
 from .keys import Seal, check_signatures, split
 from .release import check_version
@@ -30,6 +30,7 @@ class Report:
     channels: dict = field(default_factory=dict)  # name -> header (dict)
     releases: int = 0
     contents: int = 0
+    forms: int = 0  # zlib forms and patches
     unused: int = 0
     legacy: str = ""
     problems: list = field(default_factory=list)
@@ -84,6 +85,7 @@ class _Audit:
         self.progress = progress or (lambda what, done, total: None)
         self.report = Report(str(tree.folder))
         self.wanted = {}  # digest -> size
+        self.forms = {}  # (name, bytes) -> entry, base: smaller forms
 
     def run(self):
         releases = {v: m for v in self.tree.versions() if (m := self._manifest(f"releases/{v}{END}"))}
@@ -99,6 +101,8 @@ class _Audit:
             self._check_channel(name, head, releases)
         self._check_projects({**releases, **heads})
         self._check_contents()
+        self._check_forms()
+        self._count_unused()
         self._check_legacy(releases)
         return self.report
 
@@ -112,6 +116,8 @@ class _Audit:
             self._problem(name, "a manifest that boards accept", str(e).split(": ", 1)[1])
             return None
         self.wanted.update({e["h"]: e["s"] for e in manifest.entries})
+        for form, size, entry, base in delta.named(self.tree, manifest):
+            self.forms[form, size] = entry, base
         self._check_known(name, manifest)
         return manifest
 
@@ -171,8 +177,22 @@ class _Audit:
             elif sha256(data).hexdigest() != digest:
                 self._problem(name, f"sha256 {digest}", f"sha256 {sha256(data).hexdigest()}")
             self.progress("verifying", i, len(self.wanted))
-        there = {p.name for p in (self.tree.folder / "blobs").glob("*/*") if len(p.name) == 64}
-        self.report.unused = len(there - self.wanted.keys())
+
+    def _check_forms(self):
+        self.report.forms = len(self.forms)
+        for i, ((name, size), (entry, base)) in enumerate(sorted(self.forms.items()), 1):
+            old = delta.content_of(self.tree, base) if base else None
+            problem = delta.problem(self.tree.read(name), size, entry, base, old)
+            if problem:
+                self._problem(name, *problem)
+            self.progress("unpacking", i, len(self.forms))
+
+    def _count_unused(self):
+        folder = self.tree.folder
+        there = {p for p in (folder / "blobs").glob("*/*") if len(p.name.removesuffix(".z")) == 64}
+        there |= {p for p in (folder / "deltas").glob("*") if not p.name.startswith(".")}
+        named = {folder / self.tree.blob(digest) for digest in self.wanted} | {folder / name for name, _ in self.forms}
+        self.report.unused = len(there - named)
 
     def _check_legacy(self, releases):
         text = self.tree.read("version")

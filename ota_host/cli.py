@@ -262,6 +262,7 @@ def _fresh(settings, version, terms, seal, draft, as_json):
     with show.progress() as progress:
         made = release.build(settings, progress)
         options = dict(channel=settings.channel, layout=settings.legacy, terms=terms, seal=seal, draft=draft)
+        options.update(deltas=settings.deltas, compress=settings.compress)
         done = release.publish(made, Tree(settings.tree), version, **options, progress=progress)
     _tell(done, as_json)
 
@@ -269,6 +270,7 @@ def _fresh(settings, version, terms, seal, draft, as_json):
 def _again(settings, origin, version, terms, seal, draft, as_json):
     with show.progress() as progress:
         options = dict(channel=settings.channel, version=version, layout=settings.legacy, terms=terms)
+        options.update(deltas=settings.deltas, compress=settings.compress)
         done = release.republish(Tree(settings.tree), origin, **options, seal=seal, draft=draft, progress=progress)
     _tell(done, as_json)
 

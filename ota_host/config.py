@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import delta
 from .errors import ConfigError
 
 try:
@@ -38,6 +39,8 @@ class Config:
     key: list = field(default_factory=list)
     keys: list = field(default_factory=list)
     threshold: int = 1
+    deltas: int = delta.KEPT
+    compress: bool = True
 
     @property
     def source_folder(self):
@@ -75,6 +78,14 @@ def _is_count(value):
     return type(value) is int and 1 <= value <= 8
 
 
+def _is_flag(value):
+    return type(value) is bool
+
+
+def _is_kept(value):
+    return type(value) is int and 0 <= value <= delta.MOST
+
+
 PLAIN = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ - and begin with a letter, a digit or _"
 _TEXTS = "must be a list of texts, none empty"
 
@@ -87,13 +98,15 @@ KEYS = {
     "destination": (_is_text, "must be a folder, as text"),
     "channel": (is_plain, PLAIN),
     "legacy": (LEGACY.__contains__, 'must be "none", "prefix" or "subdir"'),
-    "compile": (lambda value: type(value) is bool, "must be true or false"),
+    "compile": (_is_flag, "must be true or false"),
     "version": (_is_text, "must be a version such as v1.0.0, as text"),
     "platform": (_is_texts, _TEXTS),
     "expires": (_is_days, "must be a whole number of days from 0 (never) to 36500"),
     "key": (_is_texts, _TEXTS),
     "keys": (_is_texts, _TEXTS),
     "threshold": (_is_count, "must be a whole number from 1 to 8"),
+    "deltas": (_is_kept, f"must be a whole number of releases from 0 (none) to {delta.MOST}"),
+    "compress": (_is_flag, "must be true or false"),
 }
 # Whose values stand in no message: somebody may have put a private key there.
 _SECRET = ("key", "keys")

@@ -8,6 +8,7 @@
 from hashlib import sha256
 from pathlib import Path
 
+from . import delta
 from .errors import ConfigError, HostError, OutsideError
 from .keys import Seal, check_signatures, sign_manifest, split
 from .keys.seal import join, read_lines
@@ -80,7 +81,7 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
 
     Raises:
         ConfigError: no signature at all, or one of another manifest.
-        HostError: another project's draft, one that was overtaken, a content that is gone, or
+        HostError: another project's draft, one that was overtaken, a part of it that is gone, or
             too few signatures of the keys that boards trust.
     """
     seal = seal or Seal()
@@ -93,11 +94,12 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
         release = _release(tree, signed, path)
         _check_time(tree.manifest(channel + ".manifest"), signed, channel, path)
         contents = contents_of(tree, signed)
+        files = delta.mended(tree, signed, contents)
         shown = first_tag(signed.version)
         old, lost = legacy_again(tree, signed, contents, layout, shown)
         notes = lost if seal.keys else [*lost, f"the signatures of {path} were not checked: ota.toml has no `keys`"]
         put = Put(tree, release, channel, Terms(), notes, seal, progress=progress, target=signed)
-        return put.run(contents, old, shown if old and not lost else "")
+        return put.run(contents, files, old, shown if old and not lost else "")
 
 
 def _signed(draft, names, seal, path):

@@ -109,11 +109,19 @@ class Put:
             )
         return self._sign(on_terms(self.release, self.terms, salt, self.signs))
 
-    def run(self, contents, old, shown):
-        """Write; `old` are the legacy files (name -> bytes), `shown` what `version` is to say, if anything."""
+    def run(self, contents, smaller, old, shown):
+        """Write.
+
+        Args:
+            contents (dict): SHA-256 in hex -> content (bytes).
+            smaller (dict): the smaller forms, and `old` (dict) the legacy files: name -> content (bytes).
+            shown (str): what `version` is to say, if anything.
+        """
         self._check_secrets({**contents, **old})
+        files = [(self.tree.blob(digest), data) for digest, data in sorted(contents.items())]
+        files += sorted(smaller.items())
         if self.draft:
-            return self._write_draft(contents)
+            return self._write_draft(files)
         if self.target is None:
             old, shown = {}, ""
         else:
@@ -122,7 +130,6 @@ class Put:
             there = self.tree.read(name)
             if there is not None and there != data:
                 raise HostError(f"{self.tree.folder / name}: is there with other content; give this release a new version")
-        files = [(self.tree.blob(digest), data) for digest, data in sorted(contents.items())]
         files.append((self._name(), self.release.raw))
         files += sorted(old.items())
         if shown:
@@ -160,7 +167,7 @@ class Put:
                 "boards with a SignatureVerifier refuse it; publish it again with --key"
             )
 
-    def _write_draft(self, contents):
+    def _write_draft(self, files):
         if self.target is None:
             raise HostError(f"{self.channel} has {self.head.version}, which is newer: nothing to draft")
         body = self.target.body
@@ -168,7 +175,7 @@ class Put:
             there = parse_manifest(self.draft.read_bytes(), self.draft)
             if _but_for_time(there) == _but_for_time(self.target):
                 body = there.body
-        self._write([(self.tree.blob(digest), data) for digest, data in sorted(contents.items())])
+        self._write(files)
         self.done.draft = str(self.draft)
         if not self.draft.is_file() or self.draft.read_bytes() != body:
             self.draft.write_bytes(body)

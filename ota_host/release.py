@@ -5,8 +5,8 @@ The rules that every tree keeps:
 - A version names one content and one `seq` for ever; `releases/<version>.manifest` never changes.
 - A channel's manifest is that of its release; only `expires`, `rollout` and the signatures may be
   changed later, and the `time` at which a signed one was made.
-- Files are written in an order in which every reader finds whole releases: contents, the
-  release's manifest, the legacy layout with `version` last of it, the channel's manifest last of all.
+- Files are written in an order in which every reader finds whole releases: contents, their
+  smaller forms, the release's manifest, the legacy layout with `version` last of it, the channel's manifest last of all.
 """
 
 import re
@@ -17,7 +17,7 @@ from hashlib import sha256
 from ota.errors import ManifestError
 from ota.version import parse
 
-from . import bootcheck, legacy, mpy, sources
+from . import bootcheck, delta, legacy, mpy, sources
 from .errors import ConfigError, HostError
 from .put import AGAIN, Published, Put
 from .terms import Terms, line
@@ -173,7 +173,18 @@ def _git_tag(folder):
 
 
 def publish(
-    made, tree, version, *, channel="stable", layout="none", terms=None, seal=None, draft=None, progress=None
+    made,
+    tree,
+    version,
+    *,
+    channel="stable",
+    layout="none",
+    terms=None,
+    deltas=delta.KEPT,
+    compress=True,
+    seal=None,
+    draft=None,
+    progress=None,
 ):
     """Publish a build; the same content under the same version again changes nothing.
 
@@ -184,6 +195,8 @@ def publish(
         channel (str): who gets it.
         layout (str): the legacy layout to write beside it: none, prefix or subdir.
         terms (Terms): expiry and rollout.
+        deltas (int): how many older releases get patches to it, see `delta.bases`.
+        compress (bool): make the zlib form of contents too.
         seal (Seal): who signs, and what boards trust.
         draft (Path): write the contents, and the unsigned manifest to this file; change no channel.
         progress: called with (what, done, total).
@@ -192,8 +205,8 @@ def publish(
         Published.
 
     Raises:
-        HostError: the version is taken by other content, boards would lose the library, or too
-            few of the keys that they trust signed it.
+        HostError: the version is taken by other content, boards would lose the library, too few
+            of the keys that they trust signed it, or a smaller form cannot be mended.
         OutsideError: the tree cannot be written, or another publisher does not end.
     """
     check_version(version)
@@ -202,17 +215,21 @@ def publish(
         release = tree.release(version)
         if release:
             _check_same(made, release)
+            files = delta.mended(tree, release, made.contents)
         else:
-            release = _first(made, version, tree.next_seq())
+            seq = tree.next_seq()
+            forms = delta.Forms(tree, made.contents, delta.bases(tree, channel, version, deltas), compress, progress)
+            release = _first(made, version, seq, forms.lines(made.entries))
+            files = forms.files
         old = {}
         if layout != "none":
             old = {legacy.name(layout, version, path): data for path, data in made.files.items()}
         put = Put(tree, release, channel, terms, made.warnings, seal, draft, progress)
-        return put.run(made.contents, old, version if old else "")
+        return put.run(made.contents, files, old, version if old else "")
 
 
-def _first(made, version, seq):
-    lines = b"".join(map(line, made.entries))
+def _first(made, version, seq, entries):
+    lines = b"".join(map(line, entries))
     header = {"ota": 1, "project": made.project, "version": version, "seq": seq}
     header.update(files=len(made.entries), size=sum(e["s"] for e in made.entries))
     if made.requires:
@@ -221,7 +238,18 @@ def _first(made, version, seq):
 
 
 def republish(
-    tree, origin, *, channel="stable", version=None, layout="none", terms=None, seal=None, draft=None, progress=None
+    tree,
+    origin,
+    *,
+    channel="stable",
+    version=None,
+    layout="none",
+    terms=None,
+    deltas=delta.KEPT,
+    compress=True,
+    seal=None,
+    draft=None,
+    progress=None,
 ):
     """Publish the content of the release `origin` again, so that boards of the channel go (back) to it.
 
@@ -239,20 +267,29 @@ def republish(
             raise HostError(f"{tree.folder}: there is no release {origin}; there are: {there}")
         contents = contents_of(tree, source)
         head = tree.manifest(channel + ".manifest")
-        release = source
-        if version:
-            release = tree.release(check_version(version)) or _again(source, version, tree.next_seq())
-            if identity(release) != identity(source):
-                raise HostError(f"version {version} is taken by other content than that of {origin}")
-        elif head and head.seq > source.seq:
-            release = tree.release(head.version) or head
-            if identity(head) != identity(source):
-                seq = tree.next_seq()
-                release = _again(source, _tag(source.version, seq), seq)
+        release, new = _choose(tree, source, head, version)
+        if new:
+            forms = delta.Forms(tree, contents, delta.bases(tree, channel, new, deltas), compress, progress)
+            release = _again(source, new, tree.next_seq(), forms.lines(source.entries))
+        files = forms.files if new else delta.mended(tree, release, contents)
         shown = version or first_tag(source.version)
         old, lost = legacy_again(tree, source, contents, layout, shown)
         put = Put(tree, release, channel, terms, lost, seal, draft, progress)
-        return put.run(contents, old, shown if old and not lost else "")
+        return put.run(contents, files, old, shown if old and not lost else "")
+
+
+def _choose(tree, source, head, version):
+    # The release that has the content of `source` for the channel, or the version of one to make.
+    if version:
+        release = tree.release(check_version(version))
+        if release and identity(release) != identity(source):
+            raise HostError(f"version {version} is taken by other content than that of {source.version}")
+        return release, "" if release else version
+    if not head or head.seq <= source.seq:
+        return source, ""
+    if identity(head) == identity(source):
+        return tree.release(head.version) or head, ""
+    return None, _tag(source.version, tree.next_seq())
 
 
 def previous(tree, channel):
@@ -311,10 +348,10 @@ def _check_same(made, release):
         raise HostError(f"{where} with other content ({some}); give this one a new version")
 
 
-def _again(source, version, seq):
+def _again(source, version, seq, entries):
     header = {key: value for key, value in source.header.items() if key not in ("time", "expires", "rollout")}
     header.update(version=version, seq=seq)
-    return parse_manifest(line(header) + source.lines(), "the new manifest")
+    return parse_manifest(line(header) + b"".join(map(line, entries)), "the new manifest")
 
 
 def contents_of(tree, release):

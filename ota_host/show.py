@@ -74,7 +74,8 @@ def audited(reports):
             cells = channel, header["version"], header["seq"], header["files"], decimal(header["size"]), share
             table.add_row(*(Text(str(cell)) for cell in cells))
         out.print(table)
-        counts = f"{report.releases} releases, {report.contents} contents, {report.unused} of no release"
+        counts = f"{report.releases} releases, {report.contents} contents, {report.forms} smaller forms, "
+        counts += f"{report.unused} files of no release"
         out.print(Text(counts + (f", legacy {report.legacy}" if report.legacy else "")))
         for message in report.warnings:
             warning(message)

@@ -2,7 +2,8 @@
 
     <project>/
       stable.manifest              one per channel: replaced last
-      blobs/<2 hex>/<sha256 hex>   contents, immutable
+      blobs/<2 hex>/<sha256 hex>   contents, immutable; with .z behind it the same as a zlib stream
+      deltas/<16 hex>-<16 hex>     patches from one content to another, immutable
       releases/<version>.manifest  every release ever published, immutable
       version, v1.0.1_main.py, …   the legacy layout
       .lock, .tmp/                 of the publisher; nobody asks for them
@@ -81,6 +82,14 @@ class Tree:
         """The name of a content's file."""
         return f"blobs/{digest[:2]}/{digest}"
 
+    def packed(self, digest):
+        """The name of a content's zlib form."""
+        return self.blob(digest) + ".z"
+
+    def patch(self, old, new):
+        """The name of the patch from one content to another (SHA-256 in hex)."""
+        return f"deltas/{old[:16]}-{new[:16]}"
+
     def read(self, name):
         """The content of a file (bytes), or None when there is none."""
         try:
@@ -115,16 +124,21 @@ class Tree:
         Raises:
             HostError: a manifest cannot be read, so the highest is not known.
         """
-        last = 0
-        for name in self._manifests("") + self._manifests("releases/"):
-            with (self.folder / name).open("rb") as f:
-                try:
-                    last = max(last, Reader(f.readline).header["seq"])
-                except ManifestError as e:
-                    raise HostError(f"{self.folder / name}: {e}; `ota verify` lists all that is wrong") from None
+        last = max(map(self._seq, self._manifests("") + self._manifests("releases/")), default=0)
         if last >= NUMBER:
             raise HostError(f"{self.folder}: seq {last} is the last one that boards accept")
         return last + 1
+
+    def newest(self):
+        """The versions of all releases, newest first, of which only the headers are read; raises HostError."""
+        return sorted(self.versions(), key=lambda version: -self._seq(f"releases/{version}{END}"))
+
+    def _seq(self, name):
+        with (self.folder / name).open("rb") as f:
+            try:
+                return Reader(f.readline).header["seq"]
+            except ManifestError as e:
+                raise HostError(f"{self.folder / name}: {e}; `ota verify` lists all that is wrong") from None
 
     def _manifests(self, folder):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

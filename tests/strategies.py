@@ -57,3 +57,14 @@ def application_files():
     return st.dictionaries(paths, data, max_size=5).flatmap(
         lambda files: data.map(lambda d: {**files, "boot.py": d})
     )
+
+
+def _of_parts(parts):
+    known = st.sampled_from(parts) if parts else st.nothing()
+    return st.lists(known | st.binary(max_size=12), max_size=12).map(b"".join)
+
+
+# Two contents (bytes), of which the second has parts of the first, moved and mixed with new ones.
+revisions = st.lists(st.binary(max_size=60), max_size=10).flatmap(
+    lambda parts: st.tuples(st.just(b"".join(parts)), _of_parts(parts))
+)

@@ -1,11 +1,13 @@
 """What several test modules share: the real MicroPython, and releases to feed it."""
 
 import hashlib
+import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ON_BOARD = (ROOT / "tests" / "on_board", ROOT / "ota_host" / "proof")
@@ -33,11 +35,40 @@ def run_mp(script, *args, cwd=None, heap="1M", path=(), timeout=120, check=True)
     return done
 
 
-def release(root, files, /, *, project="sample", version="v1.0.0", seq=1, channel="stable", **header):
+def packed(data):
+    """A zlib stream with a window of 4 KB."""
+    z = zlib.compressobj(9, zlib.DEFLATED, 12)
+    return z.compress(data) + z.flush()
+
+
+def delta(old, new):
+    """A delta (bytes) as a server holds it, made by the library whose layout it has."""
+    import detools
+
+    out = io.BytesIO()
+    detools.create_patch(io.BytesIO(old), io.BytesIO(new), out, compression="none", patch_type="sequential")
+    return packed(out.getvalue())
+
+
+def _smaller(root, old, data, digest):
+    # What the manifest says of smaller forms; they are written, too.
+    z = packed(data)
+    (root / f"blobs/{digest[:2]}/{digest}.z").write_bytes(z)
+    if old in (None, data):
+        return {"z": len(z)}
+    d = delta(old, data)
+    base = hashlib.sha256(old).hexdigest()[:16]
+    (root / "deltas").mkdir(exist_ok=True)
+    (root / f"deltas/{base}-{digest[:16]}").write_bytes(d)
+    return {"z": len(z), "d": {base: len(d)}}
+
+
+def release(root, files, /, *, project="sample", version="v1.0.0", seq=1, channel="stable", before=None, **header):
     """Write a release of `files` ({path: bytes}) below `root` as a server holds it.
 
     Written here by hand, from the format's description, so that the tests of the board
-    do not stand on the publisher. `header` adds keys to the manifest's first line.
+    do not stand on the publisher. `header` adds keys to the manifest's first line; with
+    `before`, the files of an older release, smaller forms are offered.
     """
     root = pathlib.Path(root)
     lines = [
@@ -57,6 +88,8 @@ def release(root, files, /, *, project="sample", version="v1.0.0", seq=1, channe
         blob.parent.mkdir(parents=True, exist_ok=True)
         blob.write_bytes(data)
         lines.append({"p": path, "s": len(data), "h": digest})
+        if before is not None:
+            lines[-1].update(_smaller(root, before.get(path), data, digest))
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     (root / f"{channel}.manifest").write_text(text)
     return text.encode()

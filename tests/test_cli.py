@@ -229,7 +229,7 @@ class TestVerify:
         for place in (["public"], ["public/sample"], []):
             code, out, err = ota("verify", *place)
             assert (code, err) == (0, "")
-            assert "1 releases, 2 contents, 0 of no release" in out
+            assert "1 releases, 2 contents, 0 smaller forms, 0 files of no release" in out
         report = json.loads(ota("verify", "--json")[1])
         assert report["ok"] and report["projects"][0]["channels"]["stable"]["version"] == "v1.0.0"
 

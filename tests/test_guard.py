@@ -387,13 +387,3 @@ def test_a_full_heap_does_not_keep_the_reset_from_coming(chip, monkeypatch):
     monkeypatch.setattr(guard, "_count", full)
     with pytest.raises(Reset):
         ota.launch("app_of_test")
-
-
-def test_an_old_record_without_the_count_starts_at_none(chip, tmp_path):
-    chip.app("1 / 0")
-    state = bootguard.load()
-    del state["fails"]
-    bootguard.save(None, state)
-    with pytest.raises(Reset):
-        ota.launch("app_of_test")
-    assert fails() == 1

@@ -21,6 +21,9 @@ MANIFEST = b'{"ota":1}\n' * 40
 BLOB = bytes(range(256)) * 1000
 NAME = hashlib.sha256(BLOB).hexdigest()
 BLOB_PATH = f"/sample/blobs/{NAME[:2]}/{NAME}"
+# The smaller forms of a content.
+FORMS = [BLOB_PATH + ".z", "/sample/deltas/0123456789abcdef-fedcba9876543210"]
+FORM = b"\x48\xc7 a zlib stream"
 
 
 def start(root, *words):
@@ -44,6 +47,9 @@ def tree(tmp_path_factory):
     blob = root / BLOB_PATH[1:]
     blob.parent.mkdir(parents=True)
     blob.write_bytes(BLOB)
+    (root / "sample/deltas").mkdir()
+    for path in FORMS:
+        (root / path[1:]).write_bytes(FORM)
     (root / "sample/stable.manifest").write_bytes(MANIFEST)
     (root / "sample/version").write_bytes(b"v1.0.0")
     (root / "sample/v1.0.0+rollback.2_main.py").write_bytes(b"x = 1\n")
@@ -82,6 +88,17 @@ def test_a_content_comes_whole_with_its_hash_as_its_tag_and_is_cacheable_for_eve
     assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert response.headers["content-length"] == str(len(BLOB))
     assert response.headers["content-type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize("path", FORMS, ids=["z", "patch"])
+def test_a_smaller_form_comes_as_it_is_and_is_cacheable_for_ever(get, path):
+    """A board unpacks it itself, so it is no encoding of something else."""
+    response, body = get(path, Accept_Encoding="gzip, deflate, compress")
+    assert (response.status, body) == (200, FORM)
+    assert response.headers["content-encoding"] is None
+    assert response.headers["etag"] == f'"{hashlib.sha256(FORM).hexdigest()}"'
+    assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert get(path, Range="bytes=5-")[1] == FORM[5:]
 
 
 def test_a_manifest_has_a_strong_tag_and_is_asked_for_every_time(get):
@@ -353,6 +370,10 @@ def test_the_nginx_of_the_how_to_does_what_boards_need(nginx, tree):
     response, body = ask(BLOB_PATH, Range="bytes=1000-", If_Range=ask(BLOB_PATH)[0].headers["etag"])
     assert (response.status, body) == (206, BLOB[1000:])
     assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
+    for path in FORMS:
+        response, body = ask(path, Accept_Encoding="gzip, compress")
+        assert (body, response.headers["content-encoding"]) == (FORM, None)
+        assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert ask("/sample/.lock")[0].status == 404
     assert ask("/sample/v1.0.0+rollback.2_main.py")[1] == b"x = 1\n"
     connection.close()

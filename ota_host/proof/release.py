@@ -45,7 +45,8 @@ def _serve(tree, version, folder, seq):
     if manifest is None:
         raise HostError(f"{tree.folder}: no release {version}")
     folder.mkdir()
-    os.symlink((tree.folder / "blobs").absolute(), folder / "blobs")
+    for name in ("blobs", "deltas"):
+        os.symlink((tree.folder / name).absolute(), folder / name)
     head = {key: manifest.header[key] for key in ("ota", "project", "version", "files", "size")}
     text = json.dumps({**head, "seq": seq}).encode() + b"\n" + manifest.lines()
     (folder / "stable.manifest").write_bytes(text)

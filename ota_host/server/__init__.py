@@ -23,6 +23,8 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from ..errors import ConfigError, OutsideError
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
+# What never changes: the smaller forms of contents, of which the name is no hash.
+_FORM = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{64}\.z|[^/]+/deltas/[0-9a-f]{16}-[0-9a-f]{16}")
 _FOR_EVER = "public, max-age=31536000, immutable"
 KEEP_ALIVE = 30  # seconds that an idle connection stays open
 
@@ -53,9 +55,10 @@ class Releases(StaticFiles):
         else:
             changed = stat_result.st_mtime_ns, stat_result.st_size, stat_result.st_ino
             try:
-                etag, cache = _hash(str(path), *changed), "no-cache"
+                etag = _hash(str(path), *changed)
             except OSError:
                 raise HTTPException(404) from None
+            cache = _FOR_EVER if _FORM.fullmatch("/".join(path.parts[-3:])) else "no-cache"
         headers = {"etag": f'"{etag}"', "cache-control": cache}
         response = FileResponse(path, headers=headers, stat_result=stat_result)
         if self.is_not_modified(response.headers, Headers(scope=scope)):

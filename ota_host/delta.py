@@ -1,0 +1,342 @@
+"""Smaller forms of a content: the zlib form, and patches from what boards may have already.
+
+A patch is bsdiff's, in detools' sequential layout without compression, in one zlib stream;
+docs/reference/formats.md has it byte by byte. Boards need the window in RAM, hence its 4 KB.
+"""
+
+import contextlib
+import zlib
+from dataclasses import dataclass
+from hashlib import sha256
+
+import bsdiff4.core
+
+from ota.errors import ManifestError
+from ota.manifest import LINE
+from ota.version import parse
+
+from .errors import HostError
+from .terms import line
+
+KEPT = 5  # releases of a channel that get patches
+MOST = 20  # of those: each takes up to 30 bytes of a manifest's line
+# Bytes of a content, old or new, above which no patch is tried: making one takes 17 times as much
+# memory, and with 4 MB about a second.
+LARGEST = 4 << 20
+
+_WINDOW = 12  # log2 of the window's bytes
+_BLOCK = 1 << 16  # bytes looked at for repetition
+_REPEATED = 1024  # bytes to which only a block that repeats itself compresses
+_TRIPLE = 24  # bytes of bsdiff's control data: three numbers
+
+
+def pack(data):
+    """One zlib stream with a 4 KB window (bytes)."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, _WINDOW, 9)
+    return stream.compress(data) + stream.flush()
+
+
+def unpack(packed, most):
+    """What `pack` was given.
+
+    Raises:
+        HostError: no zlib stream, a larger window, more after its end, or over `most` bytes inside.
+    """
+    stream = zlib.decompressobj(_WINDOW)
+    try:
+        data = stream.decompress(packed, most + 1)
+    except zlib.error as e:
+        raise HostError(f"no zlib stream with a 4 KB window: {e}") from None
+    if len(data) > most:
+        raise HostError(f"a zlib stream of over {most} bytes")
+    if not stream.eof or stream.unused_data:
+        raise HostError("a zlib stream with bytes after its end" if stream.eof else "a zlib stream that is cut short")
+    return data
+
+
+def patch(old, new):
+    """The patch that makes `new` of `old` (bytes), or None when none is tried.
+
+    None is for contents over `LARGEST`, and for those with a long repetition: there bsdiff's
+    time grows with the square of its length (1 MB of zeros: 16 s).
+    """
+    if max(len(old), len(new)) > LARGEST or _is_repetitive(new):
+        return None
+    control, diff, extra = bsdiff4.core.diff(old, new)
+    out = bytearray(b"\0" + _number(len(new)) + _number(0))
+    made = d = e = 0
+    for at in range(0, len(control), _TRIPLE):
+        copied, added, seek = (_signed(control[at + i : at + i + 8]) for i in (0, 8, 16))
+        made += copied + added
+        out += _number(copied) + diff[d : d + copied] + _number(added) + extra[e : e + added]
+        # After the last one there is nothing to go to.
+        out += _number(seek if made < len(new) else 0)
+        d, e = d + copied, e + added
+        if made == len(new):
+            break
+    return pack(bytes(out))
+
+
+def apply(packed, old, size):
+    """Make the new content of the `old` one (bytes) and a patch.
+
+    Args:
+        packed (bytes): the patch.
+        old (bytes): the content that it is from.
+        size (int): bytes of the new content.
+
+    Raises:
+        HostError: no patch, or one that does not make `size` bytes of this content.
+    """
+    # The worst patch has a triple, of at most 16 bytes, for each byte.
+    reader = _Patch(unpack(packed, 16 * size + 64))
+    if reader.take(1) != b"\0":
+        raise HostError("a patch of another type than sequential without compression")
+    found = reader.number()
+    if found != size:
+        raise HostError(f"a patch that makes {found} bytes")
+    if reader.number():
+        raise HostError("a patch with a data format")
+    new, at = bytearray(), 0
+    while len(new) < size:
+        diff = reader.take(reader.number())
+        base = old[at : at + len(diff)] if at >= 0 else b""
+        if len(base) < len(diff):
+            raise HostError(f"a patch that reads {len(diff)} bytes at {at} of {len(old)}")
+        new += bytes(a + b & 255 for a, b in zip(diff, base, strict=True)) if any(diff) else base
+        new += reader.take(reader.number())
+        at += len(diff) + reader.number()
+    if len(new) > size or reader.left():
+        raise HostError(f"a patch that goes on after {size} bytes")
+    return bytes(new)
+
+
+class _Patch:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, n):
+        if not 0 <= n <= self.left():
+            raise HostError(f"a patch that has {self.left()} of {n} bytes at {self.at}")
+        self.at += n
+        return self.data[self.at - n : self.at]
+
+    def number(self):
+        byte = self.take(1)[0]
+        is_negative, value, shift = byte & 64, byte & 63, 6
+        while byte & 128:
+            byte = self.take(1)[0]
+            value |= (byte & 127) << shift
+            shift += 7
+        return -value if is_negative else value
+
+
+def _number(n):
+    # detools' numbers: six bits and the sign in the first byte, seven in each that follows.
+    rest = abs(n)
+    out = bytearray([rest & 63 | (64 if n < 0 else 0)])
+    rest >>= 6
+    while rest:
+        out[-1] |= 128
+        out.append(rest & 127)
+        rest >>= 7
+    return bytes(out)
+
+
+def _signed(data):
+    # bsdiff's numbers: the highest of 64 bits is the sign.
+    value = int.from_bytes(data, "little")
+    return -(value & (1 << 63) - 1) if value >> 63 else value
+
+
+def _is_repetitive(data):
+    whole = range(0, len(data) - _BLOCK + 1, _BLOCK)
+    return any(len(zlib.compress(data[at : at + _BLOCK], 1)) < _REPEATED for at in whole)
+
+
+def bases(tree, channel, version, count):
+    """The releases whose boards get patches to a new one, newest first.
+
+    A release does not say which channels had it. So the channel's own comes first, then those
+    of the other channels, since a release may go from one to another as it is, then the newest
+    of the rest. A pre-release is not of the rest when channels share the tree and the new
+    release is none.
+
+    Args:
+        tree (Tree): with the lock held.
+        channel (str): who gets the new release.
+        version (str): its tag.
+        count (int): how many at most.
+
+    Returns:
+        list of Manifest.
+    """
+    channels = tree.channels()
+    own = [channels.pop(channel)] if channel in channels else []
+    found = (own + sorted(channels.values(), key=lambda m: -m.seq))[:count]
+    for older in tree.newest() if len(found) < count else ():
+        if len(found) == count:
+            break
+        if older in {m.version for m in found} or (channels and _is_early(older) and not _is_early(version)):
+            continue
+        with contextlib.suppress(HostError):  # `ota verify` tells; boards of that release fetch whole files
+            found.append(tree.release(older))
+    return found
+
+
+def _is_early(version):
+    try:
+        return bool(parse(version)[3])
+    except ManifestError:
+        return False
+
+
+@dataclass
+class Forms:
+    """The smaller forms that a new release gets.
+
+    Args:
+        tree (Tree): where they go, with the lock held; forms that are there stay as they are.
+        contents (dict): SHA-256 in hex -> content (bytes) of the new release.
+        bases (list of Manifest): releases to make patches from, newest first.
+        compress (bool): make the zlib form.
+        progress: called with (what, done, total).
+    """
+
+    tree: object
+    contents: dict
+    bases: list
+    compress: bool = True
+    progress: object = None
+
+    def __post_init__(self):
+        self.files = {}  # name -> content (bytes), of all that the lines name
+        self._digests = [{e["p"]: e["h"] for e in base.entries} for base in self.bases]
+
+    def lines(self, entries):
+        """The file lines (list of dicts) with `z` and `d`; fills `files`."""
+        out = []
+        for entry in entries:
+            out.append(self._line(entry))
+            if self.progress:
+                self.progress("packing", len(out), len(entries))
+        return out
+
+    def _line(self, entry):
+        entry = {key: value for key, value in entry.items() if key not in ("z", "d")}
+        data, least = self.contents[entry["h"]], entry["s"]
+        if self.compress:
+            name = self.tree.packed(entry["h"])
+            packed = self._there(name, entry, None) or pack(data)
+            if len(packed) < least:
+                least = entry["z"] = len(packed)
+                self.files[name] = packed
+        for old in dict.fromkeys(d[entry["p"]] for d in self._digests if entry["p"] in d):
+            if old != entry["h"]:
+                entry = self._with_patch(entry, old, data, least)
+        return entry
+
+    def _with_patch(self, entry, old, data, least):
+        base, patches = old[:16], entry.get("d", {})
+        name = self.tree.patch(base, entry["h"])
+        content = content_of(self.tree, base)
+        if base in patches or content is None:
+            return entry
+        made = self.files.get(name) or self._there(name, entry, content) or patch(content, data)
+        if made is None or len(made) >= least:
+            return entry
+        longer = {**entry, "d": {**patches, base: len(made)}}
+        if len(line(longer)) > LINE:
+            return entry
+        self.files[name] = made
+        return longer
+
+    def _there(self, name, entry, base):
+        # Another zlib may make other bytes, and older manifests name the size of these.
+        there = self.tree.read(name)
+        return there if there and not _wrong_inside(there, entry, base) else None
+
+
+def mended(tree, release, contents):
+    """What a release that is in the tree already names, made again where it is gone or damaged.
+
+    Args:
+        tree (Tree): with the lock held.
+        release (Manifest): the release.
+        contents (dict): SHA-256 in hex -> content (bytes) of it.
+
+    Returns:
+        dict: name -> content (bytes).
+
+    Raises:
+        HostError: one cannot be made again in the size that the release names.
+    """
+    files = {}
+    for name, size, entry, base in named(tree, release):
+        old = content_of(tree, base) if base else None
+        if not problem(tree.read(name), size, entry, base, old):
+            continue
+        data = contents[entry["h"]]
+        made = pack(data) if not base else patch(old, data) if old is not None else None
+        if made is None or len(made) != size:
+            what = "from a content that is gone" if base and old is None else f"in {size} bytes"
+            raise HostError(f"{tree.folder / name}: is gone or damaged, and cannot be made again {what}")
+        files[name] = made
+    return files
+
+
+def named(tree, release):
+    """The smaller forms that a manifest names: (file name, its bytes, the file's entry, 16 hex of the base or "")."""
+    for entry in release.entries:
+        if "z" in entry:
+            yield tree.packed(entry["h"]), entry["z"], entry, ""
+        for base, size in entry.get("d", {}).items():
+            yield tree.patch(base, entry["h"]), size, entry, base
+
+
+def content_of(tree, digest):
+    """The content (bytes) whose SHA-256 begins with `digest` (hex), or None when the tree has none."""
+    for path in sorted((tree.folder / "blobs" / digest[:2]).glob(digest + "*")):
+        data = path.read_bytes() if len(path.name) == 64 else b""
+        if sha256(data).hexdigest() == path.name:
+            return data
+    return None
+
+
+def problem(data, size, entry, base, old):
+    """What is wrong with the file of a smaller form: (expected, found), or None.
+
+    Args:
+        data (bytes): the file, None when there is none.
+        size (int): its bytes, as the manifest says.
+        entry (dict): the line of the file that it makes.
+        base (str): 16 hex of what it is a patch from, "" for the zlib form.
+        old (bytes): that content; None when the tree has it no more, and only the stream is checked.
+    """
+    if data is None:
+        return f"{size} bytes", "no such file"
+    if len(data) != size:
+        return f"{size} bytes", f"{len(data)} bytes"
+    if base and old is None:
+        return _wrong_stream(data, entry)
+    return _wrong_inside(data, entry, old)
+
+
+def _wrong_stream(data, entry):
+    try:
+        unpack(data, 16 * entry["s"] + 64)
+    except HostError as e:
+        return "a patch", str(e)
+    return None
+
+
+def _wrong_inside(data, entry, old):
+    try:
+        made = unpack(data, entry["s"]) if old is None else apply(data, old, entry["s"])
+    except HostError as e:
+        return f"sha256 {entry['h']} inside", str(e)
+    found = sha256(made).hexdigest()
+    return None if found == entry["h"] else (f"sha256 {entry['h']} inside", f"sha256 {found}")
