@@ -1,6 +1,7 @@
 """Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
 
-_NAMES = "Updater updater Release updater boot bootguard confirm trial rollback trial status trial launch guard feed guard Transport transports HttpTransport transports.http HttpsTransport transports.https SdTransport transports.sd Storage storage LittlefsStorage storage.littlefs FlashStorage storage.flash Verifier verifiers NoneVerifier verifiers Sha256Verifier verifiers SignatureVerifier verifiers.signature TufVerifier verifiers.tuf OtaError errors ota_update legacy check_for_ota_update legacy"
+# A module and the names that it holds, for each.
+_HOMES = "updater Updater Release;bootguard boot;trial confirm rollback status;guard launch feed;watch Watch;transports Transport;transports.http HttpTransport;transports.https HttpsTransport;transports.sd SdTransport;storage Storage;storage.littlefs LittlefsStorage;storage.flash FlashStorage;verifiers Verifier NoneVerifier Sha256Verifier;verifiers.signature SignatureVerifier;verifiers.tuf TufVerifier;errors OtaError;legacy ota_update check_for_ota_update"
 problem = None  # what the last boot() could not do, for status()
 
 
@@ -22,13 +23,13 @@ def boot(root=None):
 
 
 def __getattr__(name):
-    names = _NAMES.split()
-    if name == "__all__":
-        return names[::2]
-    # A position of even number is a name, the next one its module.
-    for i in range(0, len(names), 2):
-        if names[i] == name:
-            home = __import__(names[i + 1], globals(), None, (name,), 1)
-            globals()[name] = value = getattr(home, name)
+    names = []
+    for home in _HOMES.split(";"):
+        home, *here = home.split()
+        if name in here:
+            globals()[name] = value = getattr(__import__(home, globals(), None, (name,), 1), name)
             return value
+        names += here
+    if name == "__all__":
+        return names
     raise AttributeError(name)

@@ -25,6 +25,8 @@ class NotModified(OtaError):
 class TransportError(OtaError):
     # The HTTP status that the server answered with, 0 when there was none.
     status = 0
+    # Seconds that the server asks to be left alone for (Retry-After), 0 when it does not.
+    retry_s = 0
 
 
 class NotFoundError(TransportError):

@@ -66,7 +66,8 @@ def fetch(
             except TransportError as e:
                 tries += 1
                 # Without a size or a hash nothing says that the rest belongs to the start.
-                if isinstance(e, NotFoundError) or tries > u.transport.retries or size is None:
+                last = tries > u.transport.retries or size is None
+                if last or e.retry_s or isinstance(e, NotFoundError):
                     raise
                 u.tell("retry", e)
             if unpack:

@@ -98,6 +98,7 @@ class Board:
     def power_on(self, image=None):
         self.flash = Flash(image)
         sizes = {"block_size": BLOCK, "block_count": BLOCKS, "prog_size": self.prog, "read_size": self.prog}
+        sizes["cache_size"] = 4 * self.prog  # as MicroPython has it; shorter files need no block
         self.fs = littlefs.LittleFS(context=self.flash, mount=False, **sizes)
         if image is None:
             self.fs.format()

@@ -105,6 +105,43 @@ tell(believed=believed, size=len(good))
     assert facts["believed"] == [] and facts["size"] < 128
 
 
+@pytest.mark.parametrize("prog", [32, 256])
+def test_a_release_that_fills_the_flash_to_its_last_byte_is_undone_all_the_same(servers, prog):
+    """Its trial boots are counted, and the revert needs no room; with a short and with a long ETag."""
+    script = """
+from world import *
+from ota.bootguard import load, save
+told = []
+for etag in ("", "x" * 120):
+    flash = ramflash.Flash()
+    ramflash.mount(flash, "lfs2", True, int(ARGS[2]))
+    install(ARGS[0])
+    updater(ARGS[1]).run(reset=False)
+    boot()
+    state = load("/flash")
+    state["etag"] = etag
+    save("/flash", state)
+    hogs = 0
+    for size in (4000, 1500, 600, 200, 30, 1):
+        try:
+            while True:
+                hogs += 1
+                ramflash.write("hog%d" % hogs, bytes(size))
+        except OSError:
+            pass
+    seen = []
+    for _ in range(4):
+        boot()
+        seen.append((load("/flash")["phase"], load("/flash")["boots"]))
+    told.append((seen, status()["version"], ramflash.read("main.py")[:6]))
+    ramflash.umount(flash)
+tell(told=told)
+"""
+    facts = told(script, *servers, prog)
+    seen = [["trial", 1], ["trial", 2], ["trial", 3], ["idle", 3]]
+    assert facts["told"] == [[seen, "v1.0.0", "main 1"]] * 2
+
+
 def test_a_flash_that_is_full_at_any_write_keeps_a_whole_release(servers):
     """From no free block to enough: an error that says so, or the update; with room it succeeds later."""
     script = """

@@ -92,6 +92,8 @@ class Transport:
 
     retries = 3  # further tries after an error that may pass
     backoff_ms = 500  # the longest first pause; it doubles with each try
+    patience_s = 30  # what a server may ask to wait within one open(); more is an error at once
+    cache_control = ""  # of the last answer, for Watch
     floor = 50  # bytes a second, on average
     grace_s = 20  # seconds of waiting before the floor counts
 
@@ -108,11 +110,13 @@ class Transport:
         Raises:
             NotModified: it still has the etag. NotFoundError: there is none.
             TransportError: it cannot be had, after the last of the retries; or the first
-                bytes that the caller has are of another.
+                bytes that the caller has are of another. `retry_s` (seconds): how long the
+                server asks to be left alone.
         """
         if not name or name[0] == "/" or ".." in name.split("/") or min(name) < " ":
             raise TransportError("name %r is not relative and plain" % name)
         pause = self.backoff_ms
+        patience = self.patience_s
         for left in range(self.retries, -1, -1):
             try:
                 inner = self._open(name, start, etag)
@@ -122,12 +126,15 @@ class Transport:
             except Exception as e:  # a plug-in may raise anything
                 status = getattr(e, "status", 0)
                 passing = isinstance(e, (TransportError, OSError, ValueError))
-                if not left or not passing or 400 <= status < 500 and status != 429:
+                asked = getattr(e, "retry_s", 0)
+                final = 400 <= status < 500 and status != 429
+                if not left or not passing or final or asked > patience:
                     if isinstance(e, OtaError):
                         raise
                     raise TransportError("%s: %r" % (name, e))
             # Full jitter: boards that lost their server together do not come back together.
-            time.sleep(pause * getrandbits(10) / 1024000)
+            patience -= asked
+            time.sleep(asked + pause * getrandbits(10) / 1024000)
             pause = min(2 * pause, 30000)
         return Stream(self, inner, name, start, etag, limit)
 

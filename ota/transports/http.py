@@ -106,6 +106,7 @@ class HttpTransport(Transport):
             body = None  # or the link, as long as there is none: what to close
             try:
                 body, status, headers = self._exchange(url, extra)
+                self.cache_control = headers.get("cache-control", "")
                 if status == 304 and etag and not start:
                     self.keep(body)
                     raise NotModified(url)
@@ -116,7 +117,7 @@ class HttpTransport(Transport):
                     return body
                 body.drop()
                 if status not in (301, 302, 303, 307, 308):
-                    raise _refused(url, status)
+                    raise _refused(url, status, headers)
                 url = self._redirect(url, headers.get("location", ""))
             except NotModified:
                 raise
@@ -140,10 +141,14 @@ class HttpTransport(Transport):
         return location.partition("#")[0]
 
 
-def _refused(url, status):
+def _refused(url, status, headers):
     kind = NotFoundError if status in (404, 410) else TransportError
     error = kind("GET %s: status %d" % (url, status))
     error.status = status
+    if status in (429, 503) and "retry-after" in headers:
+        from .retry import retry_s
+
+        error.retry_s = retry_s(headers)
     return error
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from ..boards.images import read_tree
 from ..errors import OutsideError
 
 HERE = Path(__file__).parent
@@ -37,6 +38,7 @@ class Scenario:
             are written whole, `fat raw` on NOR flash.
         storage: `module:Class` of a Storage plug-in, default what suits the file system.
         own: the library on the board is part of the releases, and boots.
+        safe: `Updater.safe`, bytes of a large file that a power cut cannot take back.
         path: folders to import from, before the library.
     """
 
@@ -54,6 +56,7 @@ class Scenario:
     blocks: int = 64
     storage: str = ""
     own: bool = False
+    safe: int = 65536
     path: tuple = ()
 
 
@@ -63,7 +66,8 @@ class Proof:
 
     `ops` operations of the clean run, `states` distinct states of the flash, of which `cuts`,
     `second_cuts` and `third_cuts`; `found` {verdict: states}; `bad` examples of those that are
-    neither `old` nor `new`; `line` (operation, shape, verdict) of each first cut.
+    neither `old` nor `new`; `line` (operation, shape, verdict) of each first cut; `outside`
+    states of which another reader found the same.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Proof:
     found: Counter = field(default_factory=Counter)
     bad: list = field(default_factory=list)
     line: list = field(default_factory=list)
+    outside: int = 0
     programmed: int = 0
     erased: int = 0
 
@@ -118,7 +123,19 @@ def prove(scenario, *, shapes=SHAPES, depth=1, every=1, third=50, parts=2, stop=
         jobs = [dict(plan, part=i, digests=f"{folder}/{i}") for i in range(parts)]
         for job, facts in zip(jobs, pool.map(lambda j: _run(j, timeout), jobs)):
             proof.add(facts, Path(job["digests"]).read_bytes())
+            for image, verdict in facts["outside"]:
+                _look(proof, scenario, image, verdict)
     return proof
+
+
+def _look(proof, scenario, image, verdict):
+    # With a reader that has nothing to do with the board: what it finds is the verdict.
+    files = read_tree(image, fs=scenario.kind.split()[0], block=scenario.block)
+    files = {p: d for p, d in files.items() if not p.startswith((".ota/", "filler")) and not p.endswith((".ota-new", ".ota-old"))}
+    proof.outside += 1
+    if verdict in ("old", "new") and digests(files) != getattr(scenario, verdict):
+        proof.found["not what another reader finds"] += 1
+        proof.bad.append([[image], verdict])
 
 
 def _run(job, timeout):

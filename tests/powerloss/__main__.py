@@ -28,10 +28,11 @@ TORN = ("one byte", "half", "every other bit")
 def sweeps(folder):
     """What is proven: (scenario, options of `prove`)."""
     for number, job in enumerate(JOBS):
-        depth = 1 if job.startswith("flash filled") else 3 if job in ("update", "revert") else 2
-        yield scenario(folder / f"a{number}", job), {"depth": depth, "parts": 4}
+        depth = 1 if job.startswith("flash filled") else 3
+        third = 50 if job in ("update", "revert") else 400
+        yield scenario(folder / f"a{number}", job), {"depth": depth, "parts": 4, "third": third}
     for job in ("update", "revert"):
-        yield self_update(folder / f"self-{job}", job), {"depth": 2, "parts": 4, "shapes": TORN}
+        yield self_update(folder / f"self-{job}", job), {"depth": 3, "parts": 4, "shapes": TORN, "third": 400}
         shapes = TORN if job == "update" else TORN[2:]
         yield scenario(folder / f"p{job}", job, prog=32), {"depth": 2, "parts": 8, "shapes": shapes}
         yield scenario(folder / f"b{job}", job, prog=32, block=512, blocks=256), {"parts": 4}
@@ -90,6 +91,7 @@ def main():
     print((out / "report.md").read_text())
     bad = sum(p.bad_states for p in proofs) + pico_bad
     total = {name: sum(getattr(p, name) for p in proofs) for name in ("cuts", "second_cuts", "third_cuts")}
+    total.update(outside=sum(p.outside for p in proofs))
     total.update(bad=bad, states=sum(len(p.states) for p in proofs), mutants=len(MUTANTS), mutants_caught=mutants)
     print(json.dumps({**total, "pico_w_cuts": pico}))
     return 1 if bad or mutants < len(MUTANTS) else 0

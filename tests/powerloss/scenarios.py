@@ -1,6 +1,9 @@
 """What boards go through in the proof: the phases of an update, each cut at every operation."""
 
-from support import ROOT, release
+import hashlib
+import zlib
+
+from support import ROOT, delta, release
 
 from ota_host.proof import Scenario, digests
 
@@ -25,6 +28,10 @@ NEW = {
     "ota/x.py": "lib 2 " * 41,
     "same.py": "same " * 10,
 }
+# Contents that are long against their changes, so that deltas are worth it.
+_LINES = {p: [f"{p} {i} {zlib.crc32(b'%d' % i)}\n" for i in range(150)] for p in ("boot.py", "lib/a.py", "main.py")}
+VARIED = {p: "".join(lines) for p, lines in _LINES.items()}
+EDITED = {p: "".join(lines[:90] + ["edited\n"] + lines[90:]) for p, lines in _LINES.items()}
 # `by_hand.txt` is there before the first release that names it; a revert must bring it back.
 HAND = {"by_hand.txt": "made by hand", "user.cfg": "mine"}
 
@@ -39,17 +46,30 @@ JOBS = {
     "damaged while staging": (("stop 14", "damage", *UPDATE), "new"),
     "damaged when ready": (("stage", "damage", "boot"), "old"),
     "flash filled before the install": (("stage", "fill", "boot"), "old"),
+    "files in parts": (("stop 9", "boot", *UPDATE), "new"),
+    "deltas": (UPDATE, "new"),
+    "wrong deltas": (UPDATE, "new"),
 }
 
 
 def scenario(folder, job, *, old=OLD, new=NEW, hand=HAND, **flash):
     """One of `JOBS` between two releases, which are published below `folder`."""
     steps, ends = JOBS[job]
-    trees = []
+    trees, before = [], None
+    if job == "files in parts":
+        flash["safe"] = 2048
+    if job.endswith("deltas"):
+        old, new, hand = VARIED, EDITED, {}
     for name, files, seq in (("one", old, 1), ("two", new, 2)):
         data = {p: d.encode() for p, d in files.items()}
-        release(folder / name, data, seq=seq)
+        release(folder / name, data, seq=seq, before=before if job.endswith("deltas") else None)
         trees.append(digests({**{p: d.encode() for p, d in hand.items()}, **data}))
+        before = data
+    if job == "wrong deltas":
+        for path, text in new.items():
+            base, digest = (hashlib.sha256(t.encode()).hexdigest()[:16] for t in (old[path], text))
+            wrong = delta(old[path].encode(), text.replace("edited", "Edited").encode())
+            (folder / f"two/deltas/{base}-{digest}").write_bytes(wrong)
     name = " ".join([job, *(f"{k} {v}" for k, v in flash.items())])
     return Scenario(name, *trees, str(folder / "one"), str(folder / "two"), steps, ends, hand, **flash)
 
