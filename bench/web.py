@@ -64,7 +64,8 @@ class Web:
         self._process.wait()
 
     def url(self, path, host="127.0.0.1"):
-        return f"http://{host}:{self.port}/{path}"
+        """`host` may name another port, of another server of the same files."""
+        return f"http://{host if ':' in host else f'{host}:{self.port}'}/{path}"
 
     def forget(self):
         """Empty the log."""

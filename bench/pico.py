@@ -1,0 +1,126 @@
+"""Workloads a and b on the unmodified Pico W firmware in the emulator, in the emulated chip's own seconds.
+
+What a chip's flash takes to erase and to program is not in them, since the emulator does both at once.
+"""
+
+import threading
+
+import littlefs
+
+from ota_host import deploy
+from ota_host.boards import WIFI_BOOT, images, start
+from ota_host.server import listen, serve
+from ota_host.tree import Tree
+
+from . import fetch
+from .boards import BLOCK
+from .subjects import NEW, OLD
+
+TIMED = """
+import time
+_t = time.ticks_ms()
+%s
+print("TOOK", time.ticks_diff(time.ticks_ms(), _t))
+"""
+STAGE = """
+from ota import HttpTransport, Updater
+from ota.verifiers.signature import SignatureVerifier
+Updater(HttpTransport({url!r}), verifier=SignatureVerifier([{key!r}])).run(reset=False)
+"""
+# The reset after an install would end the program that takes the time.
+BOOT = """
+import ota, ota.bootguard
+ota.bootguard.reset = lambda: None
+ota.boot()
+"""
+PEER = """
+import sys, requests
+sys.modules["urequests"] = requests
+from micropython_ota import ota_update
+ota_update({host!r}, "sample", {names!r}, hard_reset_device=False)
+"""
+
+
+def _write(flash, files):
+    # Straight into the image: over the emulated serial port it would take minutes.
+    image = bytearray(flash.read_bytes())
+    size = images.PICO_W_BLOCKS * BLOCK
+    part = slice(images.PICO_W_START, images.PICO_W_START + size)
+    context = littlefs.UserContext(size)
+    context.buffer[:] = image[part]
+    fs = littlefs.LittleFS(context, block_size=BLOCK, block_count=images.PICO_W_BLOCKS, mount=True)
+    for path, data in files.items():
+        if "/" in path:
+            fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        with fs.open(path, "wb") as f:
+            f.write(data)
+    fs.unmount()
+    image[part] = context.buffer
+    flash.write_bytes(image)
+
+
+def _took(board, code, before=""):
+    said = board.exec(before + TIMED % code.strip(), timeout=1800)
+    return [int(line.split()[1]) for line in said.splitlines() if line.startswith("TOOK")][0]
+
+
+def _app(board):
+    tree = board.tree()
+    return {p: d for p, d in tree.items() if not p.startswith((".ota/", "lib/", "tmp")) and p not in ("boot.py", "version")}
+
+
+def ours(temp, load, layout):
+    """Emulated ms of an update with this library: stage, install, confirm."""
+    place = f"pico/{load.name}"
+    layout.ours(place, load.old, OLD)
+    tree = Tree(layout.www / place / "sample")
+    release = tree.release(OLD)
+    flash = temp / f"{load.name}-ours"
+    with start("pico-w", flash) as board:
+        board.wait_for(">>> ", timeout=60)
+    library = {"lib/" + path: data for path, data in deploy.library(False).items()}
+    _write(flash, {**load.old, **library})
+    sock = listen("127.0.0.1", 0)
+    threading.Thread(target=serve, args=(layout.www, sock, lambda entry: None), daemon=True).start()
+    url = f"http://updates.example:{sock.getsockname()[1]}/{place}/sample"
+    with start("pico-w", flash) as board:
+        deploy.put_all(board.port, tree, release, reset=False)
+        board.exec("import os; os.remove('boot.py')")  # here the boots are programs, to be timed
+        layout.ours(place, load.new, NEW)
+        took = [_took(board, STAGE.format(url=url, key=layout.signer.board_key), WIFI_BOOT)]
+        took += [_took(board, BOOT), _took(board, BOOT + "ota.confirm()")]
+        if _app(board) != load.new:
+            raise AssertionError("the emulated board does not hold the new release")
+    return sum(took)
+
+
+def micropython_ota(temp, load, layout):
+    """Emulated ms of `ota_update`."""
+    place = f"pico-peer/{load.name}"
+    layout.micropython_ota(place, load.new, NEW)
+    flash = temp / f"{load.name}-peer"
+    with start("pico-w", flash) as board:
+        board.wait_for(">>> ", timeout=60)
+    peer = [path for _, path in fetch.peers() if path.name == "micropython_ota.py"]
+    if not peer:
+        return None
+    _write(flash, {**load.old, "version": OLD.encode(), "lib/micropython_ota.py": peer[0].read_bytes()})
+    sock = listen("127.0.0.1", 0)
+    threading.Thread(target=serve, args=(layout.www, sock, lambda entry: None), daemon=True).start()
+    host = f"http://updates.example:{sock.getsockname()[1]}/{place}"
+    with start("pico-w", flash) as board:
+        took = _took(board, PEER.format(host=host, names=list(load.new)), WIFI_BOOT)
+        if _app(board) != load.new:
+            raise AssertionError("the emulated board does not hold the new release")
+    return took
+
+
+def run(rows, loads, temp, layout):
+    """Both updaters, one after the other."""
+    for load in loads:
+        for subject, measure in (("ours", ours), ("micropython_ota", micropython_ota)):
+            took = measure(temp, load, layout)
+            if took is not None:
+                rows.add(load.name, subject, "pico_w", took, "ms", emulated=True)
+
+
