@@ -18,7 +18,7 @@ WATCHED = "256k"
 
 
 def _names(count):
-    return [f"m{i // 25:02d}/f{i % 25:02d}.py" for i in range(count)]
+    return [f"m{i // 25:02d}/f{i % 25:02d}.txt" for i in range(count)]
 
 
 def loads():

@@ -16,10 +16,11 @@ from . import fetch
 from .boards import BLOCK
 from .subjects import NEW, OLD
 
+# Programs are files on the board: the emulated serial port may lose a part of a long one.
 TIMED = """
 import time
 _t = time.ticks_ms()
-%s
+import %s
 print("TOOK", time.ticks_diff(time.ticks_ms(), _t))
 """
 STAGE = """
@@ -59,8 +60,8 @@ def _write(flash, files):
     flash.write_bytes(image)
 
 
-def _took(board, code, before=""):
-    said = board.exec(before + TIMED % code.strip(), timeout=1800)
+def _took(board, program, before=""):
+    said = board.exec(before + TIMED % program, timeout=1800)
     return [int(line.split()[1]) for line in said.splitlines() if line.startswith("TOOK")][0]
 
 
@@ -69,47 +70,52 @@ def _app(board):
     return {p: d for p, d in tree.items() if not p.startswith((".ota/", "lib/", "tmp")) and p not in ("boot.py", "version")}
 
 
+def _serve(layout, place):
+    sock = listen("127.0.0.1", 0)
+    threading.Thread(target=serve, args=(layout.www, sock, lambda entry: None), daemon=True).start()
+    return f"http://updates.example:{sock.getsockname()[1]}/{place}"
+
+
+def _formatted(flash):
+    with start("pico-w", flash) as board:
+        board.wait_for(">>> ", timeout=60)
+    return flash
+
+
 def ours(temp, load, layout):
     """Emulated ms of an update with this library: stage, install, confirm."""
     place = f"pico/{load.name}"
     layout.ours(place, load.old, OLD)
     tree = Tree(layout.www / place / "sample")
-    release = tree.release(OLD)
-    flash = temp / f"{load.name}-ours"
+    flash = _formatted(temp / f"{load.name}-ours")
+    files = {"lib/" + path: data for path, data in deploy.library(False).items()}
+    stage = STAGE.format(url=_serve(layout, place) + "/sample", key=layout.signer.board_key)
+    for name, text in (("stage", stage), ("install", BOOT), ("settle", BOOT + "ota.confirm()\n")):
+        files[f"lib/bench_{name}.py"] = text.encode()
+    _write(flash, {**load.old, **files})
     with start("pico-w", flash) as board:
-        board.wait_for(">>> ", timeout=60)
-    library = {"lib/" + path: data for path, data in deploy.library(False).items()}
-    _write(flash, {**load.old, **library})
-    sock = listen("127.0.0.1", 0)
-    threading.Thread(target=serve, args=(layout.www, sock, lambda entry: None), daemon=True).start()
-    url = f"http://updates.example:{sock.getsockname()[1]}/{place}/sample"
-    with start("pico-w", flash) as board:
-        deploy.put_all(board.port, tree, release, reset=False)
+        deploy.put_all(board.port, tree, tree.release(OLD), reset=False)
         board.exec("import os; os.remove('boot.py')")  # here the boots are programs, to be timed
         layout.ours(place, load.new, NEW)
-        took = [_took(board, STAGE.format(url=url, key=layout.signer.board_key), WIFI_BOOT)]
-        took += [_took(board, BOOT), _took(board, BOOT + "ota.confirm()")]
+        took = [_took(board, "bench_stage", WIFI_BOOT), _took(board, "bench_install"), _took(board, "bench_settle")]
         if _app(board) != load.new:
             raise AssertionError("the emulated board does not hold the new release")
     return sum(took)
 
 
 def micropython_ota(temp, load, layout):
-    """Emulated ms of `ota_update`."""
-    place = f"pico-peer/{load.name}"
-    layout.micropython_ota(place, load.new, NEW)
-    flash = temp / f"{load.name}-peer"
-    with start("pico-w", flash) as board:
-        board.wait_for(">>> ", timeout=60)
+    """Emulated ms of `ota_update`; None when there is none."""
     peer = [path for _, path in fetch.peers() if path.name == "micropython_ota.py"]
     if not peer:
         return None
-    _write(flash, {**load.old, "version": OLD.encode(), "lib/micropython_ota.py": peer[0].read_bytes()})
-    sock = listen("127.0.0.1", 0)
-    threading.Thread(target=serve, args=(layout.www, sock, lambda entry: None), daemon=True).start()
-    host = f"http://updates.example:{sock.getsockname()[1]}/{place}"
+    place = f"pico-peer/{load.name}"
+    layout.micropython_ota(place, load.new, NEW)
+    flash = _formatted(temp / f"{load.name}-peer")
+    files = {"version": OLD.encode(), "lib/micropython_ota.py": peer[0].read_bytes()}
+    files["lib/bench_peer.py"] = PEER.format(host=_serve(layout, place), names=list(load.new)).encode()
+    _write(flash, {**load.old, **files})
     with start("pico-w", flash) as board:
-        took = _took(board, PEER.format(host=host, names=list(load.new)), WIFI_BOOT)
+        took = _took(board, "bench_peer", WIFI_BOOT)
         if _app(board) != load.new:
             raise AssertionError("the emulated board does not hold the new release")
     return took

@@ -1,7 +1,7 @@
 """A benchmark board: mounts its flash, runs one program, and prints what that cost.
 
 Everything comes by environment variables, so that no list of options takes room in a small heap:
-IMAGE, PROG (bytes), URL, NAMES (one a line), KEY, and COUNTED or WATCH when these are wanted.
+IMAGE, PROG (bytes), URL, NAMES (one a line), KEY, and COUNTED, WATCH or HOLE (bytes) when these are wanted.
 """
 
 import gc
@@ -21,6 +21,10 @@ def power_up():
 def run(program):
     """Run `program` (function) and print its cost: microseconds; bytes read, programmed, erased; peak of the heap."""
     flash = power_up()
+    if os.getenv("HOLE"):
+        import garbage
+
+        garbage.main()
     gc.collect()
     read, programmed, erased = flash.read, flash.programmed, flash.erased
     began = time.ticks_us()
