@@ -89,6 +89,9 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
     check_version(draft.version)
     if draft.header["project"] != project:
         raise HostError(f"{path}: project is {draft.header['project']!r}, ota.toml has {project!r}")
+    meant = draft.header.get("channel", channel)
+    if meant != channel:
+        raise HostError(f"{path}: is for the channel {meant}, not {channel}; make a draft for each")
     signed = _signed(draft, signatures, seal, path)
     with tree.locked():
         release = _release(tree, signed, path)

@@ -67,7 +67,7 @@ class Put:
         self.head = channels.get(channel)
         self._check_others(channels)
         if not target and tree.read(self._name()) is None:
-            self.release = self._sign(on_terms(release, terms, signs=self.signs))
+            self.release = self._sign(on_terms(release, terms, channel, signs=self.signs))
         self.target = target or self._target()
 
     def _name(self):
@@ -100,14 +100,14 @@ class Put:
             return None
         salt = self.release.header.get("rollout", {}).get("salt")
         if self.head and self.head.seq == self.release.seq:
-            return self._sign(on_terms(self.head, self.terms, salt, self.signs))
+            return self._sign(on_terms(self.head, self.terms, self.channel, salt, self.signs))
         is_new = not AGAIN.fullmatch(self.release.version)
         if self.head and is_new and compare(self.release.version, self.head.version) < 0:
             self.done.warnings.append(
                 f"{self.release.version} sorts before {self.head.version}, which {self.channel} has now; "
                 "boards install it all the same, because seq decides"
             )
-        return self._sign(on_terms(self.release, self.terms, salt, self.signs))
+        return self._sign(on_terms(self.release, self.terms, self.channel, salt, self.signs))
 
     def run(self, contents, smaller, old, shown):
         """Write.

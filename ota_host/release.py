@@ -4,7 +4,7 @@ The rules that every tree keeps:
 
 - A version names one content and one `seq` for ever; `releases/<version>.manifest` never changes.
 - A channel's manifest is that of its release; only `expires`, `rollout` and the signatures may be
-  changed later, and the `time` at which a signed one was made.
+  changed later, and of a signed one the `channel` and the `time` at which it was made.
 - Files are written in an order in which every reader finds whole releases: contents, their
   smaller forms, the release's manifest, the legacy layout with `version` last of it, the channel's manifest last of all.
 """
@@ -349,7 +349,7 @@ def _check_same(made, release):
 
 
 def _again(source, version, seq, entries):
-    header = {key: value for key, value in source.header.items() if key not in ("time", "expires", "rollout")}
+    header = {key: value for key, value in source.header.items() if key not in ("channel", "time", "expires", "rollout")}
     header.update(version=version, seq=seq)
     return parse_manifest(line(header) + b"".join(map(line, entries)), "the new manifest")
 

@@ -12,7 +12,7 @@ from .tree import parse_manifest
 
 _DAY = 86400  # seconds
 # The format's order of the header's keys.
-_ORDER = ("ota", "project", "version", "seq", "time", "expires", "files", "size", "requires", "rollout")
+_ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "requires", "rollout")
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,23 @@ def line(obj):
     return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def on_terms(manifest, terms, salt=None, signs=False):
+def on_terms(manifest, terms, channel, salt=None, signs=False):
     """The same release on other terms, without signatures; `manifest` itself when nothing changes.
 
     Args:
         manifest (Manifest): the release.
         terms (Terms): what changes.
+        channel (str): who gets it.
         salt (str): of its rollout, if it had one before.
-        signs (bool): it will be signed, and so carries the time when it was made.
+        signs (bool): it will be signed, and so carries its channel, to be good for no other one, and
+            the time when it was made.
     """
     header = dict(manifest.header)
     made = header.pop("time", None)
+    if signs:
+        header["channel"] = channel
+    elif header.get("channel") != channel:
+        header.pop("channel", None)
     if terms.expires is not None:
         header.pop("expires", None)
         if terms.expires:

@@ -47,7 +47,7 @@ class TestPublish:
         made = project(tmp_path, {"boot.py": BOOT})
         done = publish(made, "v1.0.0", seal=seal(signer), terms=Terms(expires=1, now=DAY * 20000 + 0.9))
         header = manifest(made)[0]
-        assert list(header) == ["ota", "project", "version", "seq", "time", "expires", "files", "size"]
+        assert list(header) == ["ota", "project", "channel", "version", "seq", "time", "expires", "files", "size"]
         assert (header["time"], done.signed) == (DAY * 20000, [signer.key_id])
         body, (signature,) = split(head(made))
         verify_apart(signer.board_key, body, base64.b64decode(signature["sig"]))
@@ -120,12 +120,29 @@ class TestPublish:
         for name in ("stable.manifest", "releases/v1.0.0+rollback.3.manifest"):
             assert check_signatures(head(made, name), [signer.board_key]) == [signer.key_id]
 
-    def test_another_channel_gets_the_same_bytes(self, tmp_path, signers):
-        """From beta to stable, with the signature it has."""
+    def test_another_channel_gets_a_manifest_of_its_own(self, tmp_path, signers):
+        """From beta to stable: signed for the one, it is not good for the other."""
+        made = project(tmp_path, {"boot.py": BOOT})
+        publish(made, "v1.0.0", channel="beta", seal=seal(signers["ES256"]), terms=Terms(now=DAY))
+        beta = head(made, "beta.manifest")
+        release.republish(Tree(made.tree), "v1.0.0", seal=seal(signers["ES256"]), terms=Terms(now=DAY))
+        assert manifest(made)[0] == {**json.loads(beta.split(b"\n")[0]), "channel": "stable"}
+        assert head(made).split(b"\n")[1:-2] == beta.split(b"\n")[1:-2]
+        assert head(made, "releases/v1.0.0.manifest") == beta
+        assert check_signatures(head(made), [signers["ES256"].board_key]) == [signers["ES256"].key_id]
+
+    def test_without_a_key_another_channel_gets_no_signature_and_no_channel(self, tmp_path, signers):
         made = project(tmp_path, {"boot.py": BOOT})
         publish(made, "v1.0.0", channel="beta", seal=seal(signers["ES256"]))
-        release.republish(Tree(made.tree), "v1.0.0", seal=seal(signers["ES256"]))
-        assert head(made) == head(made, "beta.manifest")
+        release.republish(Tree(made.tree), "v1.0.0")
+        assert "channel" not in manifest(made)[0] and who(head(made)) == []
+
+    def test_a_draft_for_one_channel_is_not_put_on_another(self, tmp_path, signers):
+        made = project(tmp_path, {"boot.py": BOOT})
+        path = tmp_path / "draft"
+        release.publish(release.build(made), Tree(made.tree), "v1.0.0", channel="beta", draft=path)
+        with pytest.raises(HostError, match="is for the channel beta, not stable; make a draft for each"):
+            drafts.publish(path, [], Tree(made.tree), made.project, seal=seal(signers["ES256"]))
 
 
 class TestCut:
