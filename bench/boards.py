@@ -62,8 +62,8 @@ def compile_all(folder, *more):
     return compile_to(folder, *ours, *more)
 
 
-def live(script, path, heap=BIG, timeout=900, **env):
-    """One life of a board; gives its Cost.
+def told(script, path, heap=BIG, timeout=900, **env):
+    """One life of a board; gives the lines that it said.
 
     Args:
         script (str): what it runs. path (Path): the folder of compiled modules.
@@ -75,10 +75,15 @@ def live(script, path, heap=BIG, timeout=900, **env):
     argv = [str(MICROPYTHON), "-X", f"heapsize={heap}", "-c", script]
     done = subprocess.run(argv, env=env, cwd="/", capture_output=True, text=True, timeout=timeout)
     lines = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
-    told = [line for line in done.stdout.splitlines() if line.startswith("FACTS")]
-    if done.returncode or not told:
+    if done.returncode or not any(line.startswith("FACTS") for line in lines):
         raise Failed(lines[-1])
-    cost = Cost(*map(int, told[-1].split()[1:]))
+    return lines
+
+
+def live(script, path, heap=BIG, **env):
+    """One life of a board; gives its Cost. Arguments and errors are those of `told`."""
+    lines = told(script, path, heap, **env)
+    cost = Cost(*map(int, [line for line in lines if line.startswith("FACTS")][-1].split()[1:]))
     cost.said = [line for line in lines if not line.startswith("FACTS")]
     return cost
 
