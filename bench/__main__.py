@@ -102,10 +102,13 @@ def main():
     options = parser.parse_args()
     link.enter()
     began, rows = time.monotonic(), Rows()
-    with tempfile.TemporaryDirectory(prefix="mpota-bench-", dir=memory()) as name:
-        with Web(Path(name) / "web") as web:
-            run(options, rows, Path(name), web)
-    write(rows, options.out or (Path(tempfile.mkdtemp(prefix="bench-")) if options.quick or options.only else None))
+    out = options.out or (Path(tempfile.mkdtemp(prefix="bench-")) if options.quick or options.only else None)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mpota-bench-", dir=memory()) as name:
+            with Web(Path(name) / "web") as web:
+                run(options, rows, Path(name), web)
+    finally:
+        write(rows, out)
     print("\n" + targets.show(rows))
     say(f"{len(rows)} figures in {time.monotonic() - began:.0f} s")
 

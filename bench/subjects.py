@@ -99,7 +99,7 @@ class Bench:
             url += "/" if subject == LIMIT else ""
             cost = boards.live(program, self.mpy, heap, IMAGE=image, PROG=prog, URL=url, **more)
         if check:
-            self._check(image, cost)
+            self.check(cost, slot)
         return cost
 
     def _ours(self, image, prog, url, **options):
@@ -108,8 +108,9 @@ class Bench:
         env = dict(IMAGE=image, PROG=prog, URL=url, KEY=self.layout.signer.board_key, **options)
         return boards.live("import ours; ours.main('stage')", self.mpy, **env)
 
-    def _check(self, image, cost):
-        found = boards.files(image)
+    def check(self, cost, slot=""):
+        """Compare the files of the board that made the update of `slot` at `cost`; raises Failed."""
+        found = boards.files(self.temp / f"run{slot}")
         wrong = sorted(p for p in found.keys() | self.load.new.keys() if found.get(p) != self.load.new.get(p))
         if wrong:
             said = getattr(cost, "said", None) or [""]
