@@ -154,6 +154,9 @@ def patched(old, source, size, buffer):
                 yield piece
         skip = _number(source, digit)
         if left:
-            old.seek(skip, 1)
+            try:
+                old.seek(skip, 1)
+            except (OSError, ValueError) as e:
+                raise HashError("delta goes to %d of its base: %r" % (skip, e))
     if source.readinto(digit):
         raise HashError("delta goes on after its end")

@@ -56,7 +56,9 @@ def judge(header, state, project, device_id, clock):
         raise PolicyError("seq %d expired at %d, now is %d" % (seq, header["expires"], clock))
     if seq == state["floor"]:
         return "current"
-    if seq == state["refused"]:
+    # A newer one that failed does not bring an older failure back.
+    refused = state["refused"]
+    if seq == refused or isinstance(refused, int) and seq < refused:
         return "refused"
     _check_board(header.get("requires", {}))
     rollout = header.get("rollout")

@@ -49,7 +49,9 @@ def test_the_first_four_bytes_of_the_hash_decide_big_endian():
         (5, {}, ""),
         (4, {}, "current"),
         (5, {"refused": 5}, "refused"),
+        (5, {"refused": 6}, "refused"),
         (6, {"refused": 5}, ""),
+        (5, {"refused": "v1.0.1"}, ""),
     ],
 )
 def test_a_release_is_taken_once_and_never_after_it_was_refused(seq, state, verdict):

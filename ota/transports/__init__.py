@@ -141,6 +141,14 @@ class Transport:
     def _open(self, name, start=0, etag=None):
         raise TransportError("%s has no _open" % type(self).__name__)
 
+    def other(self):
+        """What came last was wrong, as only its reader can tell; whether another source can be asked.
+
+        Returns:
+            bool: True when the next `open()` asks another one that was not asked yet.
+        """
+        return False
+
     def close(self):
         """Drop what is kept between two objects, such as a connection."""
 

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from ..errors import SignatureError
+from ..errors import PolicyError, SignatureError
 
 
 class Verifier:
@@ -12,6 +12,7 @@ class Verifier:
     """
 
     signs = False  # whether a release needs more than its hashes, so that none goes without a manifest
+    _channel = None
     seen = ""  # what the channel's manifest is to be, when the verifier knows: text for the state
 
     def begin(self, transport, channel, state):
@@ -20,6 +21,7 @@ class Verifier:
         Raises:
             OtaError: no release can be trusted now.
         """
+        self._channel = channel
         self._begin(transport, channel, state)
 
     def update(self, data):
@@ -33,11 +35,16 @@ class Verifier:
             digest (bytes): SHA-256 of every byte of the manifest before its signatures.
             signatures (list of dict): the signatures it carries, maybe none.
             header (dict): its first line.
+        Raises:
+            PolicyError: it says that it is of another channel.
         """
         try:
             self._authenticate(digest, signatures, header)
         except (KeyError, TypeError, ValueError, IndexError) as e:
             raise SignatureError("signatures of %s: %r" % (header.get("version"), e))
+        channel = header.get("channel", self._channel)
+        if channel != self._channel:
+            raise PolicyError("channel is %r, this board follows %r" % (channel, self._channel))
 
     def hasher(self):
         """A new hash object for a file's content, or None to go by its size alone."""

@@ -34,14 +34,16 @@ class TufVerifier(Verifier):
         from .client import Client
         from .files import Files
 
+        files = Files(transport, self._folder, _PREFIX)
         try:
-            files = Files(transport, self._folder, _PREFIX)
             files.start(self._root)
             client = Client(files, _text(clock(state)))
             client.refresh()
             self._entry = client.find(channel + ".manifest")
         except OSError as e:
             raise StorageError("%s: %r" % (self._folder, e))
+        finally:
+            files.forget_new()
         self._size = 0
         self.seen = self._entry.get("hashes", {}).get("sha256", "")[:16]
 

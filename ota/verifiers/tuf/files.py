@@ -152,6 +152,13 @@ class Files:
             self._fresh.seek(0)
             return Metadata(self._fresh, kind, name)
 
+    def forget_new(self):
+        """Give back the flash of what came and is not trusted."""
+        try:
+            os.remove(self._folder + "new")
+        except OSError:
+            pass  # it is trusted, or nothing came
+
     def keep(self, name):
         """What came last is trusted: in one step, a power cut leaves the old file or the new one."""
         if name == "timestamp":
