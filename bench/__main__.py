@@ -51,9 +51,9 @@ def run(options, rows, temp, web):
     boards.compile_all(mpy, *peers)
     there = {"ours", "mip", "limit", *(path.stem for _, path in peers)}
     subjects = [s for s in SUBJECTS if s in there]
-    wanted = options.only or ("ab" if options.quick else "abcdef")
+    wanted = options.only or ("ab" if options.quick else "abcdefg")
     say(f"boards and servers for {', '.join(wanted)}")
-    benches = [Bench(make(n), web, layout, mpy, temp, subjects) for n in wanted if n != "e"]
+    benches = [Bench(make(n), web, layout, mpy, temp, subjects) for n in wanted if n not in "eg"]
     say("bytes on the wire and on flash")
     for bench in benches:
         measure.costs(bench, rows)
@@ -73,10 +73,11 @@ def run(options, rows, temp, web):
     if "e" in wanted:
         say("real releases")
         releases.run(rows, web, layout, mpy, temp)
-    if not options.quick and not options.only:
+    if "g" in wanted:
         say("growth")
         growth.updates(rows, web, layout, mpy, temp)
-        growth.servers(rows, web, next(b for b in benches if b.load.name == "b"))
+        known = [b for b in benches if b.load.name == "b"]
+        growth.servers(rows, web, known[0] if known else Bench(make("b"), web, layout, mpy, temp, subjects))
     if options.pico:
         say("the emulated Pico W")
         pico.run(rows, [make("a"), make("b")], temp, layout)
@@ -97,7 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="workloads a and b, one repetition")
     parser.add_argument("--pico", action="store_true", help="also the emulated Pico W")
-    parser.add_argument("--only", default="", help="workloads, such as ac; no growth")
+    parser.add_argument("--only", default="", help="some of the workloads a to f and growth, g, such as ac")
     parser.add_argument("--out", type=Path, help="folder for what is written; must be there")
     options = parser.parse_args()
     link.enter()

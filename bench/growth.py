@@ -14,7 +14,7 @@ from .workloads import KB, Workload, asset, source
 FILES = (1, 10, 100, 300, 1000)  # of 1 KB
 SIZES = (1, 16, 256, 1024, 4096)  # KB
 POLLERS = (1, 10, 50, 200, 800)  # connections at a time
-WATCHED = "256k"
+WATCHED = "512k"
 
 
 def _names(count):

@@ -7,9 +7,8 @@ import threading
 
 import littlefs
 
-from ota_host import deploy
+from ota_host import deploy, server
 from ota_host.boards import WIFI_BOOT, images, start
-from ota_host.server import listen, serve
 from ota_host.tree import Tree
 
 from . import fetch
@@ -71,8 +70,10 @@ def _app(board):
 
 
 def _serve(layout, place):
-    sock = listen("127.0.0.1", 0)
-    threading.Thread(target=serve, args=(layout.www, sock, lambda entry: None), daemon=True).start()
+    # The chip's seconds are minutes here: a server must not take its slowness for silence.
+    server.KEEP_ALIVE = 3600
+    sock = server.listen("127.0.0.1", 0)
+    threading.Thread(target=server.serve, args=(layout.www, sock, lambda entry: None), daemon=True).start()
     return f"http://updates.example:{sock.getsockname()[1]}/{place}"
 
 

@@ -53,17 +53,20 @@ def update():
                 hasher.update(buffer[:n])
                 f.write(buffer[:n])
                 size -= n
-        if hexlify(hasher.digest()) != want:
+        if hexlify(hasher.digest()).decode() != want:
             raise ValueError(path)
 
     etag = os.getenv("ETAG")
     size = get("list", 'If-None-Match: %s\r\n' % etag if etag else "")
-    files = [line.split(b" ") for line in sock.read(size).split(b"\n")[:-1]] if size else []
+    todo = sock.read(size) if size else b""
     bundle = os.getenv("BUNDLE")
-    if bundle and files:
+    if bundle and todo:
         get("bundle")
-    for want, size, path in files:
-        path = path.decode()
+    at = 0
+    while at < len(todo):
+        end = todo.find(b"\n", at)
+        want, size, path = todo[at:end].decode().split(" ")
+        at = end + 1
         if not bundle:
             get(path)
         take(path, int(size), want)
