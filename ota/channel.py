@@ -5,6 +5,7 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 """
 
 import sys
+from random import getrandbits
 
 from .bootguard import NEW, header, lines, save, spare
 from .errors import HashError, NotFoundError, NotModified, PolicyError
@@ -29,14 +30,13 @@ class Channel:
         u.verifier.begin(u.transport, self._name, state)
         live = header(u.root, state["live"])
         time = clock(state)
-        # Etags of two channels may be equal, so the name goes with it.
-        known = state["etag"].split(" ", 1)
-        known = known[1] if len(known) == 2 and known[0] == self._name else None
-        if live.get("expires", time) < time or u.verifier.seen not in ("", state.get("seen")):
-            known = None  # "still the same" would be no news of a server that is held back
+        known = self._known(state, live, time)
         try:
-            # On a full flash it is the write that says so.
-            limit = max(u.storage.free(), u.storage.block)
+            if known and u.verifier.seen:  # the verifier has asked already
+                raise NotModified(self._name)
+            # On a full flash it is the write that says so; what a cut left in the slot is written over.
+            left = u.storage.size(".ota/" + spare(state)) or 0
+            limit = max(u.storage.free() + left, u.storage.block)
             stream = u.transport.open(self._name + ".manifest", 0, known, limit=limit)
         except NotModified:
             if state["phase"] != "staging":
@@ -59,6 +59,17 @@ class Channel:
             save(u.root, state)
         u.tell(why, release.version)
         return False
+
+    def _known(self, state, live, time):
+        # The etag to ask with; None when "still the same" would be no news.
+        u = self._u
+        # Etags of two channels may be equal, so the name goes with it.
+        name, _, etag = state["etag"].partition(" ")
+        if live.get("expires", time) < time or u.verifier.seen not in ("", state.get("seen")):
+            return None  # of a server that is held back
+        if u.verifier.signs and not u.verifier.seen and not getrandbits(4):
+            return None  # no tag is signed: somebody may have given us that of the next release
+        return etag if name == self._name else None
 
     def stage(self, release, state):
         """Put all that differs on flash, verified; a generator of progress."""
@@ -103,13 +114,19 @@ class Channel:
         # Writes the manifest to `slot` as it comes, checked line by line, and authenticates it.
         u = self._u
         count = 0
-        with u.storage.open(".ota/" + slot, "wb") as out:
-            out.write(reader.raw)
-            for _ in reader:
+        good = False
+        try:
+            with u.storage.open(".ota/" + slot, "wb") as out:
                 out.write(reader.raw)
-                count += 1
-                yield "manifest", count, reader.header["files"]
-        u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
+                for _ in reader:
+                    out.write(reader.raw)
+                    count += 1
+                    yield "manifest", count, reader.header["files"]
+            u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
+            good = True
+        finally:
+            if not good:  # it may have taken all of the flash
+                u.storage.remove(".ota/" + slot)
 
     def _stage_file(self, path, old, entry):
         u = self._u

@@ -1,6 +1,7 @@
 """Updater: the order of the steps of an update, nothing else."""
 
 from .bootguard import advance, base, load, reset, save, sum_of, unsound
+from .errors import OtaError
 from .storage import refused, suitable
 
 
@@ -45,20 +46,9 @@ class Updater:
     safe = 65536  # bytes of a large file after which it is closed: what a power cut cannot take back
 
     def __init__(
-        self,
-        transport,
-        *,
-        storage=None,
-        verifier=None,
-        files=None,
-        channel="stable",
-        layout="prefix",
-        keep=(),
-        trial_boots=3,
-        device_id=None,
-        on_event=None,
-        project=None
-    ):
+        self, transport, *, storage=None, verifier=None, files=None, channel="stable", layout="prefix",
+        keep=(), trial_boots=3, device_id=None, on_event=None, project=None
+    ):  # fmt: skip
         self.transport = transport
         if verifier is None:
             from .verifiers import Sha256Verifier
@@ -93,7 +83,6 @@ class Updater:
         if self._device_id is None:
             try:
                 from machine import unique_id
-
                 self._device_id = "".join("%02x" % b for b in unique_id())
             except ImportError:
                 self._device_id = ""
@@ -133,9 +122,17 @@ class Updater:
             self.ready = load(self.root)["phase"] == "trial"
             return
         self.ready = False
-        release = self._find(state)
-        if release:
-            yield from self._stage(release, state)
+        while True:
+            try:
+                release = self._find(state)
+                if release:
+                    yield from self._stage(release, state)
+                return
+            except OtaError as e:
+                if not self.transport.other():
+                    raise
+                self.tell("other", e)
+            state = load(self.root)
 
     def run(self, reset=True):
         """Check, stage and reset into the new release.
@@ -154,7 +151,6 @@ class Updater:
     async def run_async(self, reset=True):
         """As `run()`, giving other tasks their turn after every chunk."""
         from asyncio import sleep
-
         for _ in self.steps():
             await sleep(0)
         return self._finish(reset)
@@ -170,17 +166,21 @@ class Updater:
             self.tell(state["phase"], None)
             return None
         release = Release()
+        found = False
         try:
-            if self._source.find(state, release):
+            found = self._source.find(state, release)
+            if found:
                 self.tell("found", release.version)
                 return release
-            release.close()
             if state["phase"] == "staging":
                 from .staging import drop
 
                 drop(self, state)
         except OSError as e:
             raise refused("flash", e)
+        finally:
+            if not found:  # also after an error: a board has few sockets
+                release.close()
 
     def _stage(self, release, state):
         # Whatever of the file system fails between two yields comes out as ours.

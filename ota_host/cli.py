@@ -24,6 +24,7 @@ from .keys import command as keys
 from .keys.command import AsJson, ConfigFile, KeyNames, PasswordFile
 from .proof.command import prove
 from .tree import Tree
+from .tuf.command import tuf
 
 app = typer.Typer(
     name="ota",
@@ -221,6 +222,7 @@ app.command("sign")(keys.sign)
 app.command("board")(board)
 app.command("deploy")(deploy)
 app.command("prove")(prove)
+app.add_typer(tuf, name="tuf")
 
 
 def _settings(path, **given):

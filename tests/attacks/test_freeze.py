@@ -97,18 +97,15 @@ def with_etag(data, of):
     return send
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("signed", marks=pytest.mark.xfail(strict=True, reason="the etag of a check is trusted as it came")),
-        "tuf",
-    ],
-)
+@pytest.mark.parametrize("kind", ["signed", "tuf"])
 def test_one_answer_with_a_wrong_etag_does_not_hide_the_next_release_for_ever(tmp_path, kind):
-    """The attacker gave the old manifest the etag of the new one, and left; the server says "not modified" to that."""
+    """The attacker gave the old manifest the etag of the new one, and left; the server says "not modified" to that.
+
+    One check of 16, drawn at random, asks without a tag.
+    """
     publisher = Publisher(tmp_path, kind)
     trees = {"v1": publisher.publish(V1, 1), "v2": publisher.publish(V2, 2)}
     old = trees["v1"]["stable.manifest"]
     trees["bad"] = {**trees["v1"], "stable.manifest": with_etag(old, trees["v2"]["stable.manifest"])}
-    (one,) = siege(publisher, trees)
+    (one,) = siege(publisher, trees, then=300)
     assert one["said"] == "no error" and one["events"] == ["current"]

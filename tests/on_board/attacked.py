@@ -112,5 +112,9 @@ def siege():
         told.append(one)
         del ramflash._files[:]
     sys.modules["time"] = time
-    last = install("v2") if JOB["then"] else {}
+    last = {}
+    for _ in range(JOB["then"]):
+        last = install("v2")
+        if last["ready"]:
+            break
     tell(first=first, told=told, last=last, end=live(), status=status(), left=len(ramflash.tree()) - len(live()))

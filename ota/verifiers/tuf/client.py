@@ -44,25 +44,28 @@ class Client:
 
     def _refresh_root(self):
         root = self.files.read("root", "root")
-        self._check_root(root, root)
+        by = _of(root, "root")
+        root.check_signed(by["keys"], by["roles"]["root"])
+        version, root = root.version, None
         for _ in range(self.roots):  # 5.3.3
-            version = root.version + 1
-            new = self.files.get("root", "root", "%d." % version)
+            # Of the root before there is in RAM only what counts: two whole ones need too much.
+            new = self.files.get("root", "root", "%d." % (version + 1))
             if not new:
                 break
-            self._check_root(new, root)  # 5.3.4
-            self._check_root(new, new)
-            if new.version != version:  # 5.3.5
-                bad("root", "version is %d, not %d" % (new.version, version))
-            self.files.keep_root(version, _rotates(root, new))  # 5.3.8
-            root = new
-        self.files.forget_rotated(root.version)  # 5.3.11
+            new.check_signed(by["keys"], by["roles"]["root"])  # 5.3.4
+            roles = by["roles"]
+            by = _of(new, "root")
+            new.check_signed(by["keys"], by["roles"]["root"])
+            if new.version != version + 1:  # 5.3.5
+                bad("root", "version is %d, not %d" % (new.version, version + 1))
+            version, new = new.version, None
+            self.files.keep_root(version, _rotates(roles, by["roles"]))  # 5.3.8
+        self.files.forget_rotated(version)  # 5.3.11
+        by = None
+        root = self.files.read("root", "root")
         root.check_time(self._now)  # 5.3.10
-        self._root = {key: root.signed[key] for key in ("keys", "roles")}
+        self._root = _of(root, "timestamp", "snapshot", "targets")
         self.is_consistent = bool(root.signed.get("consistent_snapshot"))
-
-    def _check_root(self, root, by):
-        root.check_signed(by.signed["keys"], by.signed["roles"]["root"])
 
     def _refresh_timestamp(self):
         old = self._trusted("timestamp", "timestamp", self._root)
@@ -72,8 +75,11 @@ class Client:
         new.check_signed(self._root["keys"], self._root["roles"]["timestamp"])  # 5.4.2
         entry = _snapshot_of(new)
         if old:
-            if new.version < old.version or entry["version"] < _snapshot_of(old)["version"]:
+            if new.version < old.version:
                 bad("timestamp", "version %d is older than %d" % (new.version, old.version))
+            was = _snapshot_of(old)["version"]
+            if entry["version"] < was:
+                bad("timestamp", "its snapshot %d is older than %d" % (entry["version"], was))
             if new.version == old.version:  # 5.4.3
                 new = None
         (new or old).check_time(self._now)  # 5.4.4
@@ -114,8 +120,6 @@ class Client:
         Raises:
             VerifyError: none has.
         """
-        from .paths import delegated
-
         todo = [("targets", None)]
         seen = set()
         while todo and len(seen) <= self.delegations:
@@ -126,6 +130,8 @@ class Client:
             signed = self._role("targets", name, self._meta(name), by) if by else self._targets
             if path in signed["targets"]:
                 return signed["targets"][path]
+            from .paths import delegated
+
             roles, terminating = delegated(signed.get("delegations") or {}, path)
             if terminating:
                 todo = []
@@ -133,11 +139,17 @@ class Client:
         raise VerifyError("target %r: no role has it" % path)
 
 
+def _of(root, *names):
+    # What a root says about the roles `names`: their keys; and who signs each role.
+    roles, keys = root.signed["roles"], root.signed["keys"]
+    ids = [i for name in names for i in roles[name]["keyids"]]
+    return {"keys": {i: keys[i] for i in ids if i in keys}, "roles": roles}
+
+
 def _rotates(old, new):
     # Whether the keys of an online role change: what they signed may have been a thief's.
     for name in ("timestamp", "snapshot"):
-        ids = [set(root.signed["roles"][name]["keyids"]) for root in (old, new)]
-        if ids[0] != ids[1]:
+        if set(old[name]["keyids"]) != set(new[name]["keyids"]):
             return True
 
 

@@ -1,9 +1,11 @@
 """One metadata file of TUF 1.0: its form, its signatures, whether it is in time."""
 
+import gc
 import json
 from hashlib import sha256
 
 from ...errors import SignatureError, VerifyError
+from .keys import holds
 
 TOP = ("root", "timestamp", "snapshot", "targets")
 _SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
@@ -103,6 +105,7 @@ class Metadata:
 
     def __init__(self, f, kind, name):
         self.name = name
+        gc.collect()  # what stays then lies close together, and a buffer finds room
         try:
             whole = json.load(f)
             self.signed = whole["signed"]
@@ -124,8 +127,6 @@ class Metadata:
 
     def check_signed(self, keys, role):
         """Raise SignatureError unless enough of the `keys` ({id: key}) of `role` (dict) signed it."""
-        from .keys import holds
-
         good = set()  # one key under two ids is one key
         for name in role["keyids"]:
             key = keys.get(name)

@@ -1,0 +1,268 @@
+"""The commands `ota tuf …`."""
+
+import dataclasses
+import enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .. import config, show
+from ..errors import ConfigError, HostError, OutsideError
+from ..keys.command import AsJson, ConfigFile, KeyNames, PasswordFile, check_outside
+from ..keys.password import Password
+from ..tree import Tree
+
+tuf = typer.Typer(
+    help="Publish by the rules of The Update Framework, for boards with a TufVerifier.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class Role(str, enum.Enum):
+    """The top-level roles."""
+
+    ROOT = "root"
+    TARGETS = "targets"
+    SNAPSHOT = "snapshot"
+    TIMESTAMP = "timestamp"
+
+
+def _days(what):
+    return Annotated[int, typer.Option(min=1, max=3650, help=f"Until {what} made now expires.")]
+
+
+RootDays, TargetsDays = _days("a root"), _days("targets metadata")
+SnapshotDays, TimestampDays = _days("a snapshot"), _days("a timestamp")
+Names = Optional[list[str]]
+Threshold = Optional[int]
+Draft = Annotated[
+    Optional[Path], typer.Option(help="Write the new root to this file, for `ota tuf sign`; change nothing else.")
+]
+RootFile = Annotated[Optional[Path], typer.Option("--root", help="Put this draft in force, with --key for the other roles.")]
+
+
+class _Keys:
+    # Names of keys -> keys, each opened once.
+
+    def __init__(self, settings, password_file):
+        self._settings, self._password = settings, Password(password_file)
+        self._found = {}
+        self.signers = {}
+        if password_file:
+            check_outside(password_file, settings, "--password-file")
+
+    def load(self, names):
+        """The SSlibKeys of `names`; what can sign gets into `signers`."""
+        from .keys import load
+
+        for name in names or ():
+            if name not in self._found:
+                self._found[name], signer = load(name, self._password)
+                if signer:
+                    path = Path(name).expanduser()
+                    if path.exists():
+                        check_outside(path, self._settings, "key")
+                    self.signers[signer.public_key.keyid] = signer
+        return [self._found[name] for name in names or ()]
+
+    def sign_with(self, names):
+        """Load `names`, which must be private keys."""
+        for name, key in zip(names or (), self.load(names)):
+            if key.keyid not in self.signers:
+                raise ConfigError(f"--key {name}: is a public key, and only the private one signs")
+
+
+def _start(path, key, password_file):
+    settings = config.read(path)
+    keys = _Keys(settings, password_file)
+    keys.sign_with(key)
+    return settings, keys
+
+
+def _repository(settings, keys, **days):
+    from .repository import Repository
+
+    return Repository(Tree(settings.tree), keys.signers.values(), days)
+
+
+@tuf.command()
+def init(
+    root_key: Annotated[Names, typer.Option(help="Signs roots, and is kept offline; may be repeated.")] = None,
+    threshold: Annotated[Threshold, typer.Option(help="How many root keys must sign a root; default 1.")] = None,
+    targets_key: Annotated[Names, typer.Option(help="Signs what boards install; may be repeated.")] = None,
+    online_key: Annotated[Names, typer.Option(help="Signs snapshots and timestamps; may be repeated.")] = None,
+    root_days: RootDays = 365,
+    targets_days: TargetsDays = 365,
+    snapshot_days: SnapshotDays = 30,
+    timestamp_days: TimestampDays = 7,
+    draft: Draft = None,
+    root: RootFile = None,
+    key: KeyNames = None,
+    password_file: PasswordFile = None,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Begin a TUF repository in the tree of the project; a key may be a public one where others sign."""
+    settings, keys = _start(config_file, key, password_file)
+    given = {"root-key": root_key, "threshold": threshold, "targets-key": targets_key, "online-key": online_key}
+    _refuse_with_root(root, draft=draft, **given)
+    named = {"root": root_key, "targets": targets_key, "snapshot": online_key, "timestamp": online_key}
+    loaded = {role: keys.load(names) for role, names in named.items()}
+    repository = _repository(
+        settings, keys, root=root_days, targets=targets_days, snapshot=snapshot_days, timestamp=timestamp_days
+    )
+    made = _read_root(root) if root else _first_root(repository, loaded, 1 if threshold is None else threshold)
+    done = _write_draft(made, draft, settings) if draft else repository.init(made)
+    _tell(done, as_json, f"boards begin with {settings.tree / 'tuf/1.root.json'}")
+
+
+def _first_root(repository, loaded, threshold):
+    for option, role in (("--root-key", "root"), ("--targets-key", "targets"), ("--online-key", "timestamp")):
+        if not loaded[role]:
+            raise ConfigError(f"no {option}: every role needs a key")
+    roots = {key.keyid for key in loaded["root"]}
+    if roots & {key.keyid for role in ("targets", "timestamp") for key in loaded[role]}:
+        show.warning("a root key is the key of another role, too: who steals it there owns the boards")
+    return repository.first_root(loaded, threshold)
+
+
+@tuf.command()
+def publish(
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Only a new timestamp, and a snapshot when half of its time is over; for cron.")
+    ] = False,
+    targets_days: TargetsDays = 365,
+    snapshot_days: SnapshotDays = 30,
+    timestamp_days: TimestampDays = 7,
+    key: KeyNames = None,
+    password_file: PasswordFile = None,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Let boards have what `ota publish` put on the channels."""
+    settings, keys = _start(config_file, key, password_file)
+    repository = _repository(settings, keys, targets=targets_days, snapshot=snapshot_days, timestamp=timestamp_days)
+    _tell(repository.renew() if renew else repository.publish(), as_json)
+
+
+@tuf.command()
+def rotate(
+    role: Annotated[Optional[Role], typer.Argument(help="Whose keys change; root without --old and --new: a later expiry.")] = None,
+    old: Annotated[Names, typer.Option(help="A key that goes; its private file signs once more; may be repeated.")] = None,
+    new: Annotated[Names, typer.Option(help="A key that comes; may be repeated.")] = None,
+    threshold: Annotated[Threshold, typer.Option(help="How many keys of the role must sign from now on.")] = None,
+    root_days: RootDays = 365,
+    targets_days: TargetsDays = 365,
+    snapshot_days: SnapshotDays = 30,
+    timestamp_days: TimestampDays = 7,
+    draft: Draft = None,
+    root: RootFile = None,
+    key: KeyNames = None,
+    password_file: PasswordFile = None,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Change the keys of a role, by a new root that old and new root keys sign."""
+    settings, keys = _start(config_file, key, password_file)
+    _refuse_with_root(root, draft=draft, role=role, threshold=threshold)
+    if not role and not root:
+        raise ConfigError("no ROLE: one of root, targets, snapshot, timestamp; or --root with a draft")
+    gone, come = keys.load(old), keys.load(new)
+    repository = _repository(
+        settings, keys, root=root_days, targets=targets_days, snapshot=snapshot_days, timestamp=timestamp_days
+    )
+    made = _read_root(root) if root else repository.new_root(role.value, [k.keyid for k in gone], come, threshold)
+    _tell(_write_draft(made, draft, settings) if draft else repository.rotate(made), as_json)
+
+
+@tuf.command()
+def sign(
+    file: Annotated[Path, typer.Argument(help="The root that --draft wrote.")],
+    key: KeyNames = None,
+    password_file: PasswordFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the draft of a root, on a machine that needs nothing else; the signatures get into the file."""
+    from .keys import load
+
+    if not key:
+        raise ConfigError("no key: give --key")
+    root = _read_root(file)
+    told = _shown(root)
+    if not as_json:
+        # Before the password, so that one sees what it is for.
+        show.out.print("\n".join(told), markup=False)
+    signed = []
+    for name in key:
+        _, signer = load(name, Password(password_file))
+        if not signer:
+            raise ConfigError(f"--key {name}: is a public key, and only the private one signs")
+        root.sign(signer, append=True)
+        signed.append(signer.public_key.keyid)
+    _save(root, file)
+    if as_json:
+        show.as_json({"version": root.signed.version, "roles": told, "signed": signed, "file": str(file)})
+    else:
+        show.out.print(f"wrote {file}, signed by {', '.join(keyid[:16] for keyid in signed)}", markup=False)
+
+
+def _shown(root):
+    lines = [f"root {root.signed.version}, expires at {root.signed.expires:%Y-%m-%dT%H:%M:%SZ}"]
+    for name, role in root.signed.roles.items():
+        lines.append(f"{name}: {role.threshold} of {', '.join(keyid[:16] for keyid in role.keyids)}")
+    return lines
+
+
+def _refuse_with_root(root, **options):
+    for name, value in options.items():
+        if root and value is not None and value != []:
+            raise ConfigError(f"--{name} does not go with --root: the draft decides it")
+
+
+def _read_root(path):
+    from tuf.api.metadata import Metadata, Root
+    from tuf.api.serialization import DeserializationError
+
+    try:
+        root = Metadata.from_bytes(path.read_bytes())
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
+    except DeserializationError:
+        raise HostError(f"{path}: is no metadata of TUF") from None
+    if not isinstance(root.signed, Root):
+        raise HostError(f"{path}: is {root.signed.type} metadata, must be root")
+    return root
+
+
+def _write_draft(root, path, settings):
+    from .repository import Done
+
+    check_outside(path, settings, "--draft")
+    _save(root, path)
+    return Done(draft=str(path), written=[str(path)], versions={"root": root.signed.version})
+
+
+def _save(root, path):
+    from tuf.api.serialization.json import JSONSerializer
+
+    try:
+        path.write_bytes(root.to_bytes(JSONSerializer()))
+    except OSError as e:
+        raise OutsideError(f"{path}: cannot be written: {e.strerror}") from None
+
+
+def _tell(done, as_json, more=""):
+    for message in done.warnings:
+        show.warning(message)
+    if as_json:
+        show.as_json(dataclasses.asdict(done))
+    elif done.draft:
+        show.out.print(f"drafted root {done.versions['root']}; next: ota tuf sign {done.draft} --key KEY", markup=False)
+    else:
+        roles = ", ".join(f"{role} {n}" for role, n in done.versions.items())
+        show.out.print(f"{roles}; targets: {', '.join(done.targets) or 'none'}", markup=False)
+        show.out.print(f"the timestamp expires at {done.expires['timestamp']}", markup=False)
+        if more:
+            show.out.print(more, markup=False)
