@@ -4,7 +4,7 @@
     python bench --quick             workloads a and b once, about a minute
     python bench --pico              and a and b on the Pico W firmware in the emulator, minutes more
 
-It writes bench/results.json, bench/table.md and pictures below docs/explanation/img; `--out` puts all of it elsewhere.
+It writes bench/results.json, bench/table.md, bench/figures.md and pictures below docs/explanation/img; `--out` puts all of it elsewhere.
 """
 
 import argparse
@@ -89,7 +89,8 @@ def write(rows, out):
     images = out / "img" if out else ROOT / "docs/explanation/img"
     images.mkdir(parents=True, exist_ok=True)
     rows.save(bench / "results.json")
-    (bench / "table.md").write_text(report.table(rows) + "\n" + targets.show(rows))
+    (bench / "table.md").write_text(report.table(rows))
+    (bench / "figures.md").write_text(report.figures(rows) + "\n" + targets.show(rows))
     for name, svg in report.pictures(rows).items():
         (images / name).write_text(svg)
 

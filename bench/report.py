@@ -59,17 +59,27 @@ def _times(rows, workload, metric, where, other):
     return "–" if got is None else f"{got:.3g}×"
 
 
-def table(rows):
-    """Markdown: for each workload what another takes, in times of what ours takes, and then the figures."""
+# What of FIGURES stands in the short table.
+SHORT = ("bytes on the wire", "modelled flash time, ms", "wall time at 100 ms, ms", "smallest heap, KB")
+
+
+def table(rows, figures=SHORT):
+    """Markdown: for each workload what another takes, in times of what ours takes."""
     others = [s for s in SUBJECTS if s != "ours"]
     lines = ["How many times as much as `mpota` each takes; the limit is a bare loop that survives nothing.", ""]
     lines += ["| workload | figure | " + " | ".join(others) + " |", "|---|---|" + "---|" * len(others)]
     for workload, says in WORKLOADS.items():
-        for metric, name, where in FIGURES:
+        for metric, name, where in [f for f in FIGURES if f[1] in figures]:
             cells = [_times(rows, workload, metric, where, other) for other in others]
             if set(cells) != {"–"}:
                 lines.append(f"| ({workload}) {says} | {name.split(',')[0]} | " + " | ".join(cells) + " |")
-    lines += ["", "The figures: medians, with the lowest and the highest.", ""]
+    return "\n".join(lines) + "\n"
+
+
+def figures(rows):
+    """Markdown: all ratios, all figures, what failed, and the real releases."""
+    lines = [table(rows, [name for _, name, _ in FIGURES])]
+    lines += ["The figures: medians, with the lowest and the highest.", ""]
     lines += ["| workload | figure | " + " | ".join(SUBJECTS) + " |", "|---|---|" + "---|" * len(SUBJECTS)]
     for workload in WORKLOADS:
         for metric, name, where in FIGURES:

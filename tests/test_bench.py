@@ -56,13 +56,13 @@ def test_a_ratio_says_how_many_times_as_much_the_other_takes(capsys):
 def test_a_figure_with_a_spread_shows_its_ends(capsys):
     made = Rows()
     made.add_spread("a", "ours", "wall", [3.0, 1.0, 2.0], "ms")
-    assert "| (a) | wall time, ms | 2 (1–3) | – | – | – | – |" in report.table(made)
+    assert "| (a) | wall time, ms | 2 (1–3) | – | – | – | – |" in report.figures(made)
 
 
 def test_what_an_updater_cannot_do_is_said_in_the_table(capsys):
     made = Rows()
     made.add("d", "micropython_ota", "fails", "ENOENT", "")
-    assert "- (d) micropython_ota: ENOENT" in report.table(made)
+    assert "- (d) micropython_ota: ENOENT" in report.figures(made)
 
 
 @pytest.mark.parametrize(
