@@ -8,11 +8,11 @@ import threading
 import littlefs
 
 from ota_host import deploy, server
-from ota_host.boards import WIFI_BOOT, images, start
+from ota_host.boards import WIFI_BOOT, BoardError, images, start
 from ota_host.tree import Tree
 
 from . import fetch
-from .boards import BLOCK
+from .boards import BLOCK, Failed
 from .subjects import NEW, OLD
 
 # Programs are files on the board: the emulated serial port may lose a part of a long one.
@@ -61,7 +61,9 @@ def _write(flash, files):
 
 def _took(board, program, before=""):
     said = board.exec(before + TIMED % program, timeout=1800)
-    return [int(line.split()[1]) for line in said.splitlines() if line.startswith("TOOK")][0]
+    lines = said.strip().splitlines()
+    board.said = [line for line in lines if not line.startswith("TOOK")][-1:]
+    return [int(line.split()[1]) for line in lines if line.startswith("TOOK")][0]
 
 
 def _app(board):
@@ -100,7 +102,7 @@ def ours(temp, load, layout):
         layout.ours(place, load.new, NEW)
         took = [_took(board, "bench_stage", WIFI_BOOT), _took(board, "bench_install"), _took(board, "bench_settle")]
         if _app(board) != load.new:
-            raise AssertionError("the emulated board does not hold the new release")
+            raise Failed(f"the emulated board does not hold the new release {board.said}")
     return sum(took)
 
 
@@ -118,7 +120,7 @@ def micropython_ota(temp, load, layout):
     with start("pico-w", flash) as board:
         took = _took(board, "bench_peer", WIFI_BOOT)
         if _app(board) != load.new:
-            raise AssertionError("the emulated board does not hold the new release")
+            raise Failed(f"the emulated board does not hold the new release {board.said}")
     return took
 
 
@@ -126,7 +128,11 @@ def run(rows, loads, temp, layout):
     """Both updaters, one after the other."""
     for load in loads:
         for subject, measure in (("ours", ours), ("micropython_ota", micropython_ota)):
-            took = measure(temp, load, layout)
+            try:
+                took = measure(temp, load, layout)
+            except (Failed, BoardError) as e:
+                rows.add(load.name, subject, "fails", str(e), "", emulated=True)
+                continue
             if took is not None:
                 rows.add(load.name, subject, "pico_w", took, "ms", emulated=True)
 

@@ -14,7 +14,7 @@ events {{ worker_connections 4096; }}
 http {{
     log_format wire '$http_host $uri $status $request_length $bytes_sent $body_bytes_sent $connection';
     access_log {folder}/access wire;
-    sendfile on; tcp_nopush on;
+    sendfile on; tcp_nopush on; keepalive_requests 100000;
     client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2;
     fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
     server {{ listen {port} backlog=1024; root {folder}/www; }}

@@ -39,6 +39,8 @@ def update():
             line = sock.readline()
             if line == b"\r\n":
                 break
+            if not line:
+                raise OSError("the server closed the connection")
             if line[:15] == b"Content-Length:":
                 size = int(line[15:])
         if status[9:12] not in (b"200", b"304"):
