@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow powerloss bench-heap clean
+.PHONY: setup demo test test-slow powerloss fuzz bench-heap clean
 
 setup: $(READY)
 
@@ -33,6 +33,11 @@ test-slow: $(READY)
 # The long proof: a power cut at every flash operation, and again in the recovery; ends with a line of JSON.
 powerloss: $(READY)
 	@$(BIN)/python -u tests/powerloss
+
+# Any bytes for every reader, N for each; ends with a line of JSON.
+N ?= 100000
+fuzz: $(READY)
+	@$(BIN)/python -u tests/fuzz $(N)
 
 # The smallest heap in which an update completes.
 bench-heap: $(READY)

@@ -74,8 +74,8 @@ def _record(path):
         sound = crc == "%08x" % crc32(raw[: raw.rfind(b',"')])
         if sound and state["n"] >= 0 and state["phase"] in MOVES:
             return state
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        pass
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError):
+        pass  # RuntimeError: nested too deep
     return {"n": -1}
 
 
@@ -149,8 +149,8 @@ def header(root, slot):
     """The first line of the manifest in `slot` (dict), empty when it cannot be read."""
     try:
         with open(base(root) + ".ota/" + slot, "rb") as f:
-            return json.loads(f.readline())
-    except (OSError, ValueError):
+            return dict(json.loads(f.readline(1024)))
+    except (OSError, ValueError, TypeError, RuntimeError):
         return {}
 
 

@@ -140,6 +140,9 @@ class Reader:
             _bad("line", self._count, "is over %d bytes" % LINE)
         if not raw.endswith(b"\n"):
             _bad("line", self._count, "is cut short")
+        # Half a character is not UTF-8, and MicroPython does not join two halves.
+        if b"\\ud" in raw or b"\\uD" in raw:
+            _bad("line", self._count, "has half a character")
         try:
             parsed = json.loads(raw)
         except (ValueError, RuntimeError):  # RuntimeError: nested too deep

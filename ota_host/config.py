@@ -132,18 +132,25 @@ def read(path=NAME):
         raise ConfigError(f"{path}: no such file; `ota init` writes one") from None
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise ConfigError(f"{path}: is not TOML: {e}") from None
     for key, value in given.items():
         if key not in KEYS:
-            raise ConfigError(f"{path}: {key} = {value!r}: unknown key{_guess(key)}")
+            raise ConfigError(f"{path}: {key} = {_shown(value)}: unknown key{_guess(key)}")
         right, allowed = KEYS[key]
         if not right(value):
-            shown = f"a value of type {type(value).__name__}" if key in _SECRET else repr(value)
+            shown = f"a value of type {type(value).__name__}" if key in _SECRET else _shown(value)
             raise ConfigError(f"{path}: {key} = {shown}: {allowed}")
     if "project" not in given:
         raise ConfigError(f"{path}: project: is missing; {PLAIN}")
     return Config(folder=path.absolute().parent, **given)
+
+
+def _shown(value):
+    try:
+        return repr(value)
+    except ValueError:  # TOML writes in hex what Python will not write in decimal
+        return "a number of thousands of digits"
 
 
 def _guess(key):

@@ -68,3 +68,53 @@ def _of_parts(parts):
 revisions = st.lists(st.binary(max_size=60), max_size=10).flatmap(
     lambda parts: st.tuples(st.just(b"".join(parts)), _of_parts(parts))
 )
+
+
+# Any JSON, with what tends to break readers likely: huge and half numbers, half characters, the wrong type.
+_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from([2**31, 2**64, -(2**63), 10**400, 1.5, float("nan"), float("inf")])
+    | st.sampled_from(["", "a", "..", "\ud800", "é", "\0", "a" * 300, "²", "0" * 64])
+)
+any_json = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "", "k", "é"]), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _places(obj, here=()):
+    yield here
+    pairs = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list) else ()
+    for key, value in pairs:
+        yield from _places(value, (*here, key))
+
+
+def _with(obj, place, value):
+    if not place:
+        return value
+    copy = obj.copy()
+    copy[place[0]] = _with(obj[place[0]], place[1:], value)
+    return copy
+
+
+@st.composite
+def replaced(draw, obj):
+    """`obj` (JSON) with anything in one or two of its places."""
+    for _ in range(draw(st.integers(1, 2))):
+        obj = _with(obj, draw(st.sampled_from(list(_places(obj)))), draw(any_json))
+    return obj
+
+
+@st.composite
+def damaged(draw, sound):
+    """Noise, or one of `sound` (list of bytes) with a piece of it replaced, moved or left out."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.binary(max_size=200))
+    data = draw(st.sampled_from(sound))
+    other = draw(st.sampled_from(sound))
+    at, end, begin = (draw(st.integers(0, len(data))) for _ in range(3))
+    piece = draw(st.binary(max_size=8) | st.just(other[begin : begin + 60]))
+    return data[:at] + piece + data[max(at, end) if draw(st.booleans()) else at + len(piece) :]

@@ -513,6 +513,14 @@ print(gc.mem_alloc() - before)
     assert int(told) < 1000
 
 
+@pytest.mark.parametrize("etag", [b'"x\rRange: bytes=1-"', b'"\x01\x01"', '"é"'.encode(), b""], ids=["line", "control", "utf8", "none"])
+def test_an_etag_that_is_not_plain_text_is_none(runtime, etag):
+    """It stands in the next request, and in the state, where control characters take six bytes each."""
+    with Wire(HEAD + b"ETag: " + etag + b"\r\nContent-Length: 1\r\n\r\nx") as server:
+        told = runtime('s = HttpTransport(ARGS[0]).open("a")\nprint(s.etag)', server.url)
+    assert told == ["None"]
+
+
 def test_a_name_with_odd_characters_arrives_as_it_is(www):
     (www / "www" / "v1_a b%c.py").write_bytes(b"odd")
     with nginx(www, "listen 127.0.0.1:{port};") as port:
@@ -520,7 +528,7 @@ def test_a_name_with_odd_characters_arrives_as_it_is(www):
         assert client(script, port) == ["b'odd'"]
 
 
-@pytest.mark.parametrize("url", ["", "x", "ftp://h/", "http://", "http://me@h/", "http://h:x/", "https://h/"])
+@pytest.mark.parametrize("url", ["", "x", "ftp://h/", "http://", "http://me@h/", "http://h:x/", "http://h\rX:1/", "https://h/"])
 def test_a_url_that_cannot_be_used_is_refused_when_the_transport_is_made(url):
     script = """
 try:

@@ -288,7 +288,7 @@ def holds(check):
         return False
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(MUTATIONS, MUTATIONS, st.integers(0, 2))
 def test_a_tampered_rsa_signature_is_judged_as_cryptography_does(in_sig, in_key, cut):
     key = keys()["RS256"]
@@ -304,7 +304,7 @@ def test_a_tampered_rsa_signature_is_judged_as_cryptography_does(in_sig, in_key,
         assert want or in_sig or in_key or cut
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(MUTATIONS, MUTATIONS, st.integers(0, 2))
 def test_a_tampered_ecdsa_signature_is_judged_as_cryptography_does(in_sig, in_key, cut):
     key = keys()["ES256"]
@@ -321,7 +321,7 @@ def test_a_tampered_ecdsa_signature_is_judged_as_cryptography_does(in_sig, in_ke
     assert es256.verify(point, hashlib.sha256(b"m").digest(), sig) == holds(check)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(MUTATIONS, MUTATIONS, st.integers(0, 2))
 def test_a_tampered_ed25519_signature_is_judged_as_cryptography_does(in_sig, in_key, cut):
     key = ed25519.Ed25519PrivateKey.from_private_bytes(b"\1" * 32)

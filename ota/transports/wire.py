@@ -9,8 +9,7 @@ from . import Lines, ticks_diff, ticks_ms
 _HEADERS = 64  # lines of headers
 _LINE = 1024  # bytes in one of them, or in a status line
 _DRAIN = 512  # bytes of an answer without use that cost less than a new connection
-# Nothing else is kept: what a server may send is more than a board can hold.
-_WANTED = (
+_WANTED = (  # nothing else is kept: what a server may send is more than a board can hold
     "cache-control", "connection", "content-encoding", "content-length", "content-range", "date",
     "etag", "location", "retry-after", "transfer-encoding",
 )  # fmt: skip
@@ -22,13 +21,14 @@ def quote(name, plain=_PLAIN):
 
 
 def split(url):
-    # Gives (origin, host, port, path); an origin says where credentials may go.
+    # Gives (origin, netloc, host, port, path), safe in a request; the origin is for credentials.
     scheme, _, rest = url.partition("://")
     netloc, slash, path = rest.partition("/")
     host, _, port = netloc.rpartition(":")
     if not host or netloc.endswith("]"):
         host, port = netloc, ""
-    if scheme not in ("http", "https") or not host or "@" in host or (port and not port.isdigit()):
+    plain = host and "@" not in netloc and min(netloc) > " " and not port.strip("0123456789")
+    if scheme not in ("http", "https") or not plain:
         raise TransportError("url %r is not http(s)://host[:port]/path" % url)
     port = int(port or (443 if scheme == "https" else 80))
     path = quote(slash + path or "/", _PLAIN + "%?")
@@ -92,7 +92,8 @@ class Body:
         self.size = None if self._chunked else number(headers.get("content-length"))
         self._left = 0 if self._chunked else self.size
         self._keep = headers.get("connection", "").lower() != "close" and headers["1.1"]
-        self.etag = headers.get("etag")
+        etag = headers.get("etag", "")  # for the next request and the state: only what is plain
+        self.etag = etag if etag and " " <= min(etag) and max(etag) < "\x7f" else None
         self.start = 0
         if self.size == 0:
             self._end()
@@ -165,7 +166,7 @@ class Body:
 def number(text):
     if text is None:
         return None
-    if not text.isdigit() or len(text) > 10:
+    if not text.encode().isdigit() or len(text) > 10:
         raise TransportError("length %r is not a number" % text[:32])
     return int(text)
 

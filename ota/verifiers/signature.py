@@ -28,7 +28,7 @@ class SignatureVerifier(Verifier):
             if isinstance(keys, str):
                 with open(keys) as f:
                     keys = f.read().split()
-        except OSError as e:
+        except (OSError, ValueError) as e:  # ValueError: no UTF-8
             raise SignatureError("keys of %s: %r" % (keys, e))
         self._keys = {}
         self._macs = {}

@@ -71,7 +71,7 @@ def _check(signed, kind):
     if signed["spec_version"].split(".")[0] != "1":
         raise ValueError("spec_version %r" % signed["spec_version"])
     time = signed["expires"]
-    form = "".join(["0" if c.isdigit() else c for c in time])
+    form = "".join(["0" if "0" <= c <= "9" else c for c in time])
     if form != "0000-00-00T00:00:00Z":
         raise ValueError("expires %r" % time)
     if kind == "root":
@@ -90,6 +90,8 @@ def _check(signed, kind):
             role["terminating"]
             if ("paths" in role) == ("path_hash_prefixes" in role):
                 raise ValueError("%s: paths or path_hash_prefixes, not both" % name)
+            for text in role.get("paths", role.get("path_hash_prefixes")):
+                text.encode()
     else:
         _check_entries(signed["meta"], "version")
 
