@@ -1,128 +1,61 @@
-"""The smallest heap in which the real MicroPython completes an update, and what the code costs.
+"""Where the heap of an update goes, and the smallest that is enough: `make bench-heap`.
 
-    python bench/heap.py            (or `make bench-heap`)
-
-littlefs on a flash image, releases over HTTP from 127.0.0.1; the board's own device code,
-about 2 KB, is part of every figure. All figures are of the 64-bit unix port.
+littlefs on a flash image, signed releases from nginx on 127.0.0.1, the library as .mpy.
+All figures are of the 64-bit unix port, where most things take twice what they take on a board.
 """
 
-import functools
-import http.server
-import json
-import os
-import pathlib
-import subprocess
 import sys
 import tempfile
-import threading
+from pathlib import Path
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from support import MICROPYTHON, release  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(ROOT / "tests")
+sys.path.insert(0, str(ROOT))
 
-DEVICE = """
-import os, vfs
-class Flash:
-    def __init__(self, path):
-        self.f = open(path, "r+b")
-    def readblocks(self, n, buf, off=0):
-        self.f.seek(n * 4096 + off)
-        self.f.readinto(buf)
-    def writeblocks(self, n, buf, off=0):
-        self.f.seek(n * 4096 + off)
-        self.f.write(buf)
-    def ioctl(self, op, arg):
-        if op == 4:
-            return 640
-        if op == 5:
-            return 4096
-        return 0
-fs = vfs.VfsLfs2
-flash = Flash(os.getenv("FLASH"))
-if os.getenv("FORM"):
-    fs.mkfs(flash)
-vfs.mount(fs(flash), "/flash")
-os.chdir("/flash")
-"""
-UPDATE = """
-from ota import Updater, HttpTransport
-print(Updater(HttpTransport(os.getenv("URL"))).run(reset=False))
-"""
-RETAINED = """
-import gc
-gc.collect()
-before = gc.mem_alloc()
-%s
-gc.collect()
-print(gc.mem_alloc() - before)
-"""
-WORKLOADS = {
-    "20 files, 200 KB": {"lib/file%02d.py" % i: os.urandom(10240) for i in range(20)},
-    "one file, 1 MB": {"big.bin": os.urandom(1 << 20)},
-}
+from bench import boards  # noqa: E402
+from bench.subjects import Bench  # noqa: E402
+from bench.web import Web  # noqa: E402
+from bench.workloads import Layout, make  # noqa: E402
+from ota_host.keys import generate  # noqa: E402
+
+# In the order in which a signed update over HTTP imports them; those that it may unload come last.
+ORDER = (
+    "ota ota.errors ota.bootguard ota.storage ota.storage.littlefs ota.updater ota.transports ota.transports.wire "
+    "ota.transports.http ota.verifiers ota.verifiers.signature ota.channel ota.verifiers.rs256"
+).split()
 
 
-def run(script, path, heap, **env):
-    command = [str(MICROPYTHON), "-X", f"heapsize={heap}", "-c", script]
-    env = dict(os.environ, MICROPYPATH=f"{path}:.frozen", **env)
-    return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
-
-
-def compiled(folder):
-    """The library as .mpy below `folder`; gives the sum of their bytes."""
-    total = 0
-    for source in (ROOT / "ota").rglob("*.py"):
-        target = folder / source.relative_to(ROOT).with_suffix(".mpy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([str(MICROPYTHON.parent / "mpy-cross"), "-o", target, source], check=True)
-        total += target.stat().st_size
-    return total
-
-
-def smallest(path, url, flash):
-    """Bisect the heap, in KB."""
-
-    def works(kb):
-        flash.write_bytes(b"\xff" * (640 * 4096))
-        run(DEVICE, path, "1M", FLASH=str(flash), FORM="1")
-        done = run(DEVICE + UPDATE, path, f"{kb}k", FLASH=str(flash), URL=url)
-        return done.stdout == "True\n"
-
-    low, high = 8, 256
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if works(middle) else (middle, high)
-    return high
+def modules():
+    """All modules of the library, as imported; what ORDER does not name comes after it."""
+    paths = sorted((ROOT / "ota").rglob("*.py"))
+    names = [p.relative_to(ROOT).with_suffix("").as_posix().replace("/__init__", "").replace("/", ".") for p in paths]
+    known = [name for name in ORDER if name in names]
+    used = ("manifest", "policy", "plan", "staging", "fetch", "patch", "version", "retry", "trial")
+    return known + [name for name in names if name not in known and name.split(".")[-1] in used]
 
 
 def main():
-    with tempfile.TemporaryDirectory() as temp:
-        temp = pathlib.Path(temp)
-        for i, files in enumerate(WORKLOADS.values()):
-            release(temp / "www" / str(i), files)
-
-        class Quiet(http.server.SimpleHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-        handler = functools.partial(Quiet, directory=str(temp / "www"))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/"
-        figures = {"mpy_bytes": compiled(temp / "mpy")}
-        for kind, path in (("source", ROOT), ("mpy", temp / "mpy")):
-            for name, code in (
-                ("import ota", "import ota"),
-                ("Updater, HttpTransport", "from ota import Updater, HttpTransport"),
-            ):
-                told = run(RETAINED % code, path, "1M").stdout
-                figures[f"{kind}: retained after {name}, bytes"] = int(told)
-            for i, name in enumerate(WORKLOADS):
-                figures[f"{kind}: smallest heap, {name}, KB"] = smallest(path, url + str(i), temp / "flash")
-        server.shutdown()
-    print(json.dumps(figures, indent=1))
+    with tempfile.TemporaryDirectory() as name:
+        temp = Path(name)
+        sizes = boards.compile_all(temp / "mpy")
+        said = boards.told("import profile; profile.main()", temp / "mpy", NAMES="\n".join(modules()))
+        print("| module, in the order of an update | .mpy, B | keeps of the heap, B |\n|---|---|---|")
+        total = 0
+        for line in said:
+            if line.startswith("HEAP"):
+                _, kept, what = line.split()
+                path = what.replace(".", "/")
+                size = sizes.get(path + ".mpy", sizes.get(path + "/__init__.mpy", ""))
+                total += int(kept)
+                print(f"| {what} | {size} | {kept} |")
+        print(f"| together | {sum(n for p, n in sizes.items() if p.startswith('ota/'))} (all of ota/) | {total} |\n")
+        with Web(temp / "web") as web:
+            layout = Layout(web.www, generate(temp / "key"))
+            for workload in "ac":
+                bench = Bench(make(workload), web, layout, temp / "mpy", temp, ("ours",), (32,))
+                peak = bench.update("ours", heap="256k", WATCH=1).peak
+                print(f"({workload}) {bench.load.says}: {bench.heap('ours', 512)} KB; in use at most {peak} B", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ name resolves.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -199,7 +200,16 @@ async def _only_this_machine():
     names = transport.get_extra_info("sockname")
 
     async def connect(host, port):
-        return await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        end = writer.write_eof
+
+        def write_eof():
+            # The server may have closed first; that must not stop the emulator.
+            with contextlib.suppress(OSError):
+                end()
+
+        writer.write_eof = write_eof
+        return reader, writer
 
     class OnlyNames(nat.UdpRelay):
         def maybe_handle(self, frame):

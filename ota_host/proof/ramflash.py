@@ -14,6 +14,7 @@ class Flash:
         self.ops = 0  # programs and erases so far
         self.programmed = 0  # bytes
         self.erased = 0  # bytes
+        self.read = 0  # bytes
         self.cut_at = None  # the operation at which the power fails, counted from 0
         self.torn = 0  # how many 256ths of that operation still happen
         self.dead = False
@@ -25,6 +26,7 @@ class Flash:
         # A file that the collector closes after the cut reads with the heap locked.
         if self.dead:
             raise OSError(5)
+        self.read += len(buf)
         buf[:] = memoryview(self.image)[at : at + len(buf)]
 
     def _change(self, at, data):

@@ -1,0 +1,1 @@
+"""The benchmark: this library beside other updaters and beside the limit, on real MicroPython, littlefs and nginx."""

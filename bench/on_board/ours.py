@@ -1,0 +1,32 @@
+"""An update with this library: three lives of a board."""
+
+import os
+
+from board import run
+
+
+def stage():
+    """Life 1: check, fetch and verify a signed release."""
+    from ota import HttpTransport, Updater
+    from ota.verifiers.signature import SignatureVerifier
+
+    Updater(HttpTransport(os.getenv("URL")), verifier=SignatureVerifier([os.getenv("KEY")])).run(reset=False)
+
+
+def boot():
+    """Life 2: the boot that installs it."""
+    import ota
+
+    ota.boot()
+
+
+def settle():
+    """Life 3: the first boot of the new release, which confirms it."""
+    import ota
+
+    ota.boot()
+    ota.confirm()
+
+
+def main(step):
+    run({"stage": stage, "boot": boot, "settle": settle}[step])

@@ -1,0 +1,120 @@
+"""The benchmark: its quick form runs, and what it writes says what was measured."""
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+from servers import NGINX
+from support import ROOT
+
+from bench import report, targets, workloads
+from bench.boards import Cost
+from bench.rows import Rows
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not NGINX, reason="nginx is not installed: the benchmark does not run")
+def test_the_quick_benchmark_measures_ours_the_peers_that_are_there_and_the_limit(tmp_path):
+    done = subprocess.run([sys.executable, "bench", "--quick", "--out", tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert {"ours", "mip", "limit"} <= {row["subject"] for row in rows}
+    assert {"a", "b"} == {row["workload"] for row in rows}
+    assert all({"workload", "rtt_ms", "subject", "metric", "value", "unit"} <= row.keys() for row in rows)
+    metrics = {row["metric"] for row in rows if row["subject"] == "ours"}
+    assert {"wire_both", "flash_programmed", "flash_erased", "flash_read", "flash_time", "wall", "smallest_heap"} <= metrics
+    assert not [row for row in rows if row["metric"] == "fails"]
+    assert "| what | target | measured | met |" in done.stdout
+
+
+def rows(**values):
+    """Rows in which every figure of every workload is there: 1, or what `values` says of ours."""
+    made = Rows()
+    for workload in "abcdf":
+        made.add(workload, "workload", "changed_bytes", 100, "B")
+        for subject in report.SUBJECTS:
+            for metric, _, where in report.FIGURES:
+                for prog in (32, 256) if "prog" in where else (0,):
+                    rest = {k: v for k, v in where.items() if k != "prog"}
+                    value = values.get(metric, 1) if subject == "ours" else 100
+                    made.add(workload, subject, metric, value, "", **rest, **({"prog": prog} if prog else {}))
+    return made
+
+
+def met(made):
+    return {what: met for what, _, _, met in targets.targets(made)}
+
+
+def test_a_ratio_says_how_many_times_as_much_the_other_takes(capsys):
+    table = report.table(rows(wire_both=4))
+    assert "| (a) 20 files of 10 KB, all changed | bytes on the wire | 25× | 25× | 25× | 25× |" in table
+
+
+def test_a_figure_with_a_spread_shows_its_ends(capsys):
+    made = Rows()
+    made.add_spread("a", "ours", "wall", [3.0, 1.0, 2.0], "ms")
+    assert "| (a) | wall time, ms | 2 (1–3) | – | – | – | – |" in report.figures(made)
+
+
+def test_what_an_updater_cannot_do_is_said_in_the_table(capsys):
+    made = Rows()
+    made.add("d", "micropython_ota", "fails", "ENOENT", "")
+    assert "- (d) micropython_ota: ENOENT" in report.figures(made)
+
+
+@pytest.mark.parametrize(
+    "values, what, right",
+    [
+        ({"flash_programmed": 110, "flash_erased": 135}, "flash a changed byte, (a), 32 B programs: programmed, erased", True),
+        ({"flash_programmed": 111, "flash_erased": 135}, "flash a changed byte, (a), 32 B programs: programmed, erased", False),
+        ({"flash_programmed": 110, "flash_erased": 136}, "flash a changed byte, (a), 32 B programs: programmed, erased", False),
+        ({"flash_time": 130}, "modelled flash time of (a), 256 B programs, times the limit", True),
+        ({"flash_time": 131}, "modelled flash time of (a), 256 B programs, times the limit", False),
+        ({"wall": 10}, "time of (b) at 100 ms, times faster than micropython_ota", True),
+        ({"wall": 11}, "time of (b) at 100 ms, times faster than micropython_ota", False),
+        ({"wall": 150}, "wall time of (c) at 0 ms, times the limit", True),
+        ({"wall": 151}, "wall time of (c) at 0 ms, times the limit", False),
+        ({"smallest_heap": 40}, "smallest heap, signed, KB: (a), (c)", True),
+        ({"smallest_heap": 41}, "smallest heap, signed, KB: (a), (c)", False),
+    ],
+)
+def test_a_target_is_met_up_to_its_limit(capsys, values, what, right):
+    assert met(rows(**values))[what] is right
+
+
+@pytest.mark.parametrize("total, programmed, right", [(400, 0, True), (401, 0, False), (400, 1, False)])
+def test_an_idle_poll_is_one_request_of_400_bytes_and_no_write(capsys, total, programmed, right):
+    made = rows(wire_both=total, flash_programmed=programmed, flash_erased=0)
+    assert met(made)["idle poll: requests, bytes, flash programmed, erased"] is right
+
+
+def test_what_was_not_measured_is_no_target(capsys):
+    assert targets.targets(Rows()) == []
+
+
+def test_pictures_are_svg_and_none_is_made_of_nothing(capsys):
+    assert report.pictures(Rows()) == {}
+    made = rows()
+    for count in (1, 10):
+        made.add("growth", "ours", "peak_heap", 5000 * count, "B", files=count)
+    pictures = report.pictures(made)
+    assert set(pictures) == {"wire.svg", "flash-time.svg", "wall-100.svg", "heap.svg", "growth-files-peak-heap.svg"}
+    for svg in pictures.values():
+        assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_flash_time_is_45_ms_a_block_half_a_ms_a_page_and_10_mb_a_second():
+    assert Cost(read=10_000_000, programmed=512, erased=8192).flash_ms == 1000 + 1 + 90
+
+
+@pytest.mark.parametrize("name, files, changed", [("a", 20, 20), ("b", 20, 1), ("c", 1, 1), ("d", 500, 3), ("f", 20, 0)])
+def test_a_workload_has_the_files_and_the_changes_that_it_says(name, files, changed):
+    load = workloads.make(name)
+    assert (len(load.new), len(load.changed), load.old.keys()) == (files, changed, load.new.keys())
+    assert {len(d) for d in load.old.values()} == {{"c": 1 << 20, "d": 1024}.get(name, 10240)}
+    for path, data in load.new.items():
+        if path.endswith(".py"):
+            compile(data, path, "exec")
