@@ -1,6 +1,6 @@
 """Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
 
-_NAMES = "Updater updater Release updater boot bootguard confirm trial rollback trial status trial launch guard feed guard Transport transports HttpTransport transports.http HttpsTransport transports.https SdTransport transports.sd Storage storage LittlefsStorage storage.littlefs FlashStorage storage.flash Verifier verifiers NoneVerifier verifiers Sha256Verifier verifiers SignatureVerifier verifiers.signature TufVerifier verifiers.tuf OtaError errors ota_update legacy check_for_ota_update legacy"
+_NAMES = "Updater updater Release updater boot bootguard confirm trial rollback trial status trial launch guard feed guard set_clock clock Transport transports HttpTransport transports.http HttpsTransport transports.https SdTransport transports.sd Storage storage LittlefsStorage storage.littlefs FlashStorage storage.flash Verifier verifiers NoneVerifier verifiers Sha256Verifier verifiers SignatureVerifier verifiers.signature TufVerifier verifiers.tuf OtaError errors ota_update legacy check_for_ota_update legacy"
 problem = None  # what the last boot() could not do, for status()
 
 

@@ -11,8 +11,8 @@ _LINE = 1024  # bytes in one of them, or in a status line
 _DRAIN = 512  # bytes of an answer without use that cost less than a new connection
 # Nothing else is kept: what a server may send is more than a board can hold.
 _WANTED = (
-    "connection", "content-encoding", "content-length", "content-range", "etag", "location",
-    "transfer-encoding",
+    "cache-control", "connection", "content-encoding", "content-length", "content-range", "date",
+    "etag", "location", "retry-after", "transfer-encoding",
 )  # fmt: skip
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@"
 
