@@ -1,13 +1,18 @@
 """HTTPS on the real MicroPython: whom it trusts, and how it says whom not. On the Pico W: test_pico_tls.py."""
 
+import re
+import shutil
 import ssl
+import subprocess
 import time
 
 import certificates
 import pytest
 import trustme
 from certificates import context, der
-from servers import Wire
+from servers import Wire, nginx, requests
+from support import ROOT, release, run_mp
+from test_docs import BLOCK, STAGE
 from test_http import LENGTH, client, runtime  # noqa: F401 (a fixture)
 
 CASES = certificates.cases()
@@ -95,3 +100,27 @@ ssl.SSLContext = Context
     with Wire(LENGTH, tls=CASES["self-signed"].tls) as wire:
         (told,) = client(old + ASK, wire.port, "localhost", tmp_path / "ca.der")
     assert told.endswith("TLS with localhost: its certificate is not signed by the authority in ca=")
+
+
+def test_the_page_about_https_works_from_its_first_command_to_the_update(tmp_path):
+    """Its commands make the certificates, its nginx shows them, and its programs set the clock and update a board."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
+    page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
+    blocks = {language: [t for name, t in BLOCK.findall(page) if name == language] for language in ("sh", "nginx", "python")}
+    for commands in blocks["sh"]:
+        done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    release(tmp_path / "www" / "sample", {"main.py": b"x = 1\n"})
+    inside = re.sub(r"\b(server\.(?:pem|key))", rf"{tmp_path}/\1", blocks["nginx"][0])
+    update, by_ntp = blocks["python"]
+    before = f"""
+class Ntptime:
+    def settime(self): print("set")
+sys.modules["ntptime"] = Ntptime()
+ramflash.write("ca.der", {(tmp_path / "ca.der").read_bytes()!r})
+"""
+    with nginx(tmp_path, inside.replace("listen 443", "listen 127.0.0.1:{port}")) as port:
+        told = run_mp(STAGE + before + by_ntp + update.replace("localhost", f"localhost:{port}")).stdout
+    assert told == "set\nreset\n"
+    assert [path for _, _, path, *_ in requests(tmp_path)[:3]] == ["/sample/", "/sample/", "/sample/stable.manifest"]
