@@ -102,6 +102,23 @@ ssl.SSLContext = Context
     assert told.endswith("TLS with localhost: its certificate is not signed by the authority in ca=")
 
 
+def test_a_firmware_that_gives_no_reason_still_gets_the_date_of_the_board(tmp_path):
+    """Older ones say only that it failed, as an OSError."""
+    script = """
+import ssl
+class Context:
+    def __init__(self, protocol): pass
+    def load_verify_locations(self, cadata): pass
+    def wrap_socket(self, sock, server_hostname):
+        raise OSError(-9984, "MBEDTLS_ERR_X509_CERT_VERIFY_FAILED")
+ssl.SSLContext = Context
+"""
+    (tmp_path / "ca.der").write_bytes(b"x")
+    with Wire(LENGTH) as wire:
+        (told,) = client(script + ASK, wire.port, "localhost", tmp_path / "ca.der")
+    assert f"MBEDTLS_ERR_X509_CERT_VERIFY_FAILED'); the board's clock says {TODAY}" in told
+
+
 def test_the_page_about_https_works_from_its_first_command_to_the_update(tmp_path):
     """Its commands make the certificates, its nginx shows them, and its programs set the clock and update a board."""
     if not shutil.which("openssl"):

@@ -13,6 +13,8 @@ _REASONS = (
     ("is not signed by the authority in ca=", "trusted CA", "issuer cert", "certificate in"),
     ("is self-signed, and not the one in ca=", "-- alone", "signed certificate ("),
 )
+# Where the clock may be to blame; the last is all that older firmwares say of any fault.
+_DATES = ("validity", "has expired", "yet valid", "X509_CERT_VERIFY_FAILED")
 
 
 class HttpsTransport(HttpTransport):
@@ -97,10 +99,8 @@ def _reason(text, alone):
     if alone and "trusted CA" in text:
         text = text.replace("trusted CA", "-- alone")
     found = [r[0] for r in _REASONS if any(words in text for words in r[1:])]
-    if not found:
-        return text.strip().replace("\n", " ")
-    why = "its certificate " + ", ".join(found)
-    if "valid" in why or "expired" in why:
+    why = "its certificate " + ", ".join(found) if found else text.strip().replace("\n", " ")
+    if any(words in text for words in _DATES):
         clock = "; the board's clock says %d-%02d-%02d: if it is wrong, set it with ota.set_clock"
         why += clock % time.gmtime()[:3]
     return why
