@@ -119,6 +119,25 @@ ssl.SSLContext = Context
     assert f"MBEDTLS_ERR_X509_CERT_VERIFY_FAILED'); the board's clock says {TODAY}" in told
 
 
+def test_a_doubted_authority_on_a_full_heap_is_told_with_what_is_free(tmp_path):
+    """On a Pico W, mbedTLS says the same of a good certificate when its RAM runs out."""
+    full = """
+room = bytearray(40000)
+full = []
+try:
+    while True:
+        full.append(bytearray(200))
+except MemoryError:
+    pass
+del room
+"""
+    (tmp_path / "ca.der").write_bytes(CASES["other-ca"].ca)
+    with Wire(LENGTH, tls=CASES["other-ca"].tls) as wire:
+        (told,) = client(full + ASK, wire.port, "localhost", tmp_path / "ca.der", heap="300k")
+    free = re.search(r"authority in ca=; or RAM ran out: (\d+) bytes are free, TLS takes up to 35000$", told)
+    assert 20000 < int(free[1]) < 60000
+
+
 def test_the_page_about_https_works_from_its_first_command_to_the_update(tmp_path):
     """Its commands make the certificates, its nginx shows them, and its programs set the clock and update a board."""
     if not shutil.which("openssl"):

@@ -15,6 +15,7 @@ _REASONS = (
 )
 # Where the clock may be to blame; the last is all that older firmwares say of any fault.
 _DATES = ("validity", "has expired", "yet valid", "X509_CERT_VERIFY_FAILED")
+_MUCH = 60000  # bytes of free heap: enough for any handshake
 
 
 class HttpsTransport(HttpTransport):
@@ -103,4 +104,12 @@ def _reason(text, alone):
     if any(words in text for words in _DATES):
         clock = "; the board's clock says %d-%02d-%02d: if it is wrong, set it with ota.set_clock"
         why += clock % time.gmtime()[:3]
+    if "ca=" in why:
+        import gc
+
+        gc.collect()
+        # Seen on a Pico W: without the RAM for the check, mbedTLS calls a good one untrusted.
+        free = gc.mem_free() if hasattr(gc, "mem_free") else _MUCH  # CPython
+        if free < _MUCH:
+            why += "; or RAM ran out: %d bytes are free, TLS takes up to 35000" % free
     return why
