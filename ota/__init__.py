@@ -1,7 +1,7 @@
 """Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
 
 # A module and the names that it holds, for each.
-_HOMES = "updater Updater Release;bootguard boot;trial confirm rollback status;guard launch feed;watch Watch;transports Transport;transports.http HttpTransport;transports.https HttpsTransport;transports.sd SdTransport;transports.mirror MirrorTransport;storage Storage;storage.littlefs LittlefsStorage;storage.flash FlashStorage;verifiers Verifier NoneVerifier Sha256Verifier;verifiers.signature SignatureVerifier;verifiers.tuf TufVerifier;errors OtaError;legacy ota_update check_for_ota_update"
+_HOMES = "updater Updater Release;bootguard boot;trial confirm rollback status;guard launch feed;watch Watch;clock set_clock;transports Transport;transports.http HttpTransport;transports.https HttpsTransport;transports.sd SdTransport;transports.mirror MirrorTransport;storage Storage;storage.littlefs LittlefsStorage;storage.flash FlashStorage;verifiers Verifier NoneVerifier Sha256Verifier;verifiers.signature SignatureVerifier;verifiers.tuf TufVerifier;errors OtaError;legacy ota_update check_for_ota_update"
 problem = None  # what the last boot() could not do, for status()
 
 

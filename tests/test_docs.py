@@ -44,6 +44,8 @@ class Machine:
     class WDT:
         def __init__(self, timeout): pass
         def feed(self): print("fed")
+    class RTC:
+        def datetime(self, *fields): pass
     @staticmethod
     def reset(): print("reset")
     @staticmethod

@@ -582,9 +582,6 @@ def test_https_refuses_another_authority_another_host_and_a_way_down(www, author
         assert "TransportError: " in https(www, port, trustme.CA())
         assert "HttpsTransport needs https://" in https(www, port, authority, 'outcome(t, "down")')
         assert "TLS with 127.0.0.1: " in https(www, port, authority, host="127.0.0.1")
-    with nginx(www, tls_server(www, authority.issue_cert("example.org"))) as port:
-        told = https(www, port, authority)
-    assert "TLS with localhost" in told and "clock says 20" in told
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\n"], ids=["missing", "empty", "pem"])

@@ -648,15 +648,6 @@ def test_a_date_without_the_servers_own_counts_from_the_boards_clock_when_that_i
         assert retry_s(told) == want
 
 
-def test_every_date_from_1970_to_2105_is_read_as_the_standard_library_does():
-    from ota.transports.retry import _stamp
-
-    start = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-    for day in range(0, 49300):
-        date = start + datetime.timedelta(days=day, seconds=day)
-        assert _stamp(email.utils.format_datetime(date, usegmt=True)) == int(date.timestamp())
-
-
 PAGE = (ROOT / "docs/how-to/watch-for-updates.md").read_text()
 # Without a first wait; what waits at the end is the release.
 AT_ONCE = """

@@ -1,0 +1,162 @@
+"""HTTPS on the real MicroPython: whom it trusts, and how it says whom not. On the Pico W: test_pico_tls.py."""
+
+import re
+import shutil
+import ssl
+import subprocess
+import time
+
+import certificates
+import pytest
+import trustme
+from certificates import context, der
+from servers import Wire, nginx, requests
+from support import ROOT, release, run_mp
+from test_docs import BLOCK, STAGE
+from test_http import LENGTH, client, runtime  # noqa: F401 (a fixture)
+
+CASES = certificates.cases()
+ASK = """
+t = HttpsTransport("https://%s:%s" % (ARGS[1], ARGS[0]), ca=ARGS[2], token="secret", retries=0)
+print(outcome(t, "x"))
+"""
+TODAY = time.strftime("%Y-%m-%d", time.gmtime())
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_certificate_is_taken_or_the_error_says_what_is_wrong_with_it(case, runtime, tmp_path):  # noqa: F811
+    """What is refused has got no request, and no password."""
+    (tmp_path / "ca.der").write_bytes(case.ca)
+    with Wire(LENGTH, tls=case.tls) as wire:
+        (told,) = runtime(ASK, wire.port, case.host, tmp_path / "ca.der")
+        assert len(wire.heard) == (not case.says)
+    if not case.says:
+        assert told == "10 bytes"
+        return
+    clock = f"; the board's clock says {TODAY}: if it is wrong, set it with ota.set_clock" if case.clock else ""
+    url = f"https://{case.host}:{wire.port}/x"
+    assert told == f"TransportError: GET {url}: TLS with {case.host}: {case.says}{clock}"
+
+
+def test_a_certificate_with_several_faults_is_told_all_of_them(tmp_path):
+    """mbedTLS goes on after the first; the words are put together."""
+    from datetime import datetime, timezone
+
+    then = datetime.now(timezone.utc) + certificates.DAY
+    bad = trustme.CA().issue_cert("example.org", not_before=then, not_after=then + certificates.DAY)
+    (tmp_path / "ca.der").write_bytes(der(trustme.CA()))
+    with Wire(LENGTH, tls=context(bad)) as wire:
+        (told,) = client(ASK, wire.port, "localhost", tmp_path / "ca.der")
+    assert "its certificate is not valid yet, is for another host, is not signed by the authority in ca=; " in told
+
+
+def test_an_error_of_tls_that_is_not_of_the_certificate_is_told_as_it_is(tmp_path):
+    """A server without any version of TLS that the board has."""
+    ca = trustme.CA()
+    (tmp_path / "ca.der").write_bytes(der(ca))
+    tls = context(ca.issue_cert("localhost"))
+    tls.minimum_version = ssl.TLSVersion.TLSv1_3
+    with Wire(LENGTH, tls=tls) as wire:
+        (told,) = client(ASK, wire.port, "localhost", tmp_path / "ca.der")
+    assert "TLS with localhost: " in told and "MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE" in told
+
+
+def test_a_way_to_another_https_server_is_taken_without_the_credentials_and_a_way_down_is_not(tmp_path, runtime):  # noqa: F811
+    ca = trustme.CA()
+    (tmp_path / "ca.der").write_bytes(der(ca))
+    tls = context(ca.issue_cert("localhost"))
+    script = """
+t = HttpsTransport("https://localhost:" + ARGS[0], ca=ARGS[1], token="secret", retries=0)
+print(outcome(t, "a"))
+print(outcome(t, "b"))
+"""
+    with Wire(LENGTH, tls=tls) as other, Wire(LENGTH) as plain:
+        ways = (f"https://localhost:{other.port}/y", f"http://localhost:{plain.port}/y")
+        answers = [f"HTTP/1.1 302 x\r\nLocation: {way}\r\nContent-Length: 0\r\n\r\n".encode() for way in ways]
+        with Wire(*answers, tls=tls) as wire:
+            told = runtime(script, wire.port, tmp_path / "ca.der")
+            assert ["Bearer secret" in request for request in wire.heard] == [True, True]
+        assert len(other.heard) == 1 and "secret" not in other.heard[0]
+        assert plain.heard == []
+    assert told[0] == "10 bytes"
+    assert told[1].endswith(f"{ways[1]}: HttpsTransport needs https://")
+
+
+def test_a_firmware_that_shows_no_certificates_still_tells_a_wrong_authority(tmp_path):
+    """Before `verify_callback`: a self-signed certificate is then just one of another authority."""
+    (tmp_path / "ca.der").write_bytes(CASES["self-signed"].ca)
+    old = """
+import ssl
+Real = ssl.SSLContext
+class Context:
+    def __init__(self, protocol):
+        self.real = Real(protocol)
+        self.load_verify_locations = self.real.load_verify_locations
+    def wrap_socket(self, sock, server_hostname):
+        self.real.verify_mode = self.verify_mode
+        return self.real.wrap_socket(sock, server_hostname=server_hostname)
+ssl.SSLContext = Context
+"""
+    with Wire(LENGTH, tls=CASES["self-signed"].tls) as wire:
+        (told,) = client(old + ASK, wire.port, "localhost", tmp_path / "ca.der")
+    assert told.endswith("TLS with localhost: its certificate is not signed by the authority in ca=")
+
+
+def test_a_firmware_that_gives_no_reason_still_gets_the_date_of_the_board(tmp_path):
+    """Older ones say only that it failed, as an OSError."""
+    script = """
+import ssl
+class Context:
+    def __init__(self, protocol): pass
+    def load_verify_locations(self, cadata): pass
+    def wrap_socket(self, sock, server_hostname):
+        raise OSError(-9984, "MBEDTLS_ERR_X509_CERT_VERIFY_FAILED")
+ssl.SSLContext = Context
+"""
+    (tmp_path / "ca.der").write_bytes(b"x")
+    with Wire(LENGTH) as wire:
+        (told,) = client(script + ASK, wire.port, "localhost", tmp_path / "ca.der")
+    assert f"MBEDTLS_ERR_X509_CERT_VERIFY_FAILED'); the board's clock says {TODAY}" in told
+
+
+def test_a_doubted_authority_on_a_full_heap_is_told_with_what_is_free(tmp_path):
+    """On a Pico W, mbedTLS says the same of a good certificate when its RAM runs out."""
+    full = """
+room = bytearray(40000)
+full = []
+try:
+    while True:
+        full.append(bytearray(200))
+except MemoryError:
+    pass
+del room
+"""
+    (tmp_path / "ca.der").write_bytes(CASES["other-ca"].ca)
+    with Wire(LENGTH, tls=CASES["other-ca"].tls) as wire:
+        (told,) = client(full + ASK, wire.port, "localhost", tmp_path / "ca.der", heap="300k")
+    free = re.search(r"authority in ca=; or RAM ran out: (\d+) bytes are free, TLS takes up to 35000$", told)
+    assert 20000 < int(free[1]) < 60000
+
+
+def test_the_page_about_https_works_from_its_first_command_to_the_update(tmp_path):
+    """Its commands make the certificates, its nginx shows them, and its programs set the clock and update a board."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
+    page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
+    blocks = {language: [t for name, t in BLOCK.findall(page) if name == language] for language in ("sh", "nginx", "python")}
+    for commands in blocks["sh"]:
+        done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    release(tmp_path / "www" / "sample", {"main.py": b"x = 1\n"})
+    inside = re.sub(r"\b(server\.(?:pem|key))", rf"{tmp_path}/\1", blocks["nginx"][0])
+    update, by_ntp = blocks["python"]
+    before = f"""
+class Ntptime:
+    def settime(self): print("set")
+sys.modules["ntptime"] = Ntptime()
+ramflash.write("ca.der", {(tmp_path / "ca.der").read_bytes()!r})
+"""
+    with nginx(tmp_path, inside.replace("listen 443", "listen 127.0.0.1:{port}")) as port:
+        told = run_mp(STAGE + before + by_ntp + update.replace("localhost", f"localhost:{port}")).stdout
+    assert told == "set\nreset\n"
+    assert [path for _, _, path, *_ in requests(tmp_path)[:3]] == ["/sample/", "/sample/", "/sample/stable.manifest"]
