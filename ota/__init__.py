@@ -2,12 +2,15 @@
 
 # A module and the names that it holds, for each.
 _HOMES = "updater Updater Release;bootguard boot;trial confirm rollback status;guard launch feed;watch Watch;clock set_clock;transports Transport;transports.http HttpTransport;transports.https HttpsTransport;transports.sd SdTransport;transports.mirror MirrorTransport;storage Storage;storage.littlefs LittlefsStorage;storage.flash FlashStorage;verifiers Verifier NoneVerifier Sha256Verifier;verifiers.signature SignatureVerifier;verifiers.tuf TufVerifier;errors OtaError;legacy ota_update check_for_ota_update"
-problem = None  # what the last boot() could not do, for status()
 
 
 def boot(root=None):
     """See `ota.bootguard.boot`, which is loaded only when there is something to do."""
-    global problem
+    global _home
+    if root is None:
+        from os import getcwd
+
+        _home = getcwd()
     idle = True
     state = (root + "/" if root else "") + ".ota/state"
     try:
@@ -19,7 +22,7 @@ def boot(root=None):
             return
     from .bootguard import boot
 
-    problem = boot(root)
+    boot(root)
 
 
 def __getattr__(name):

@@ -9,6 +9,7 @@ the disk says which rename comes next; so each replay may be cut and made again.
 
 import json
 import os
+import sys
 from binascii import crc32, hexlify
 from hashlib import sha256
 
@@ -31,7 +32,8 @@ _CRITICAL = ("boot.py", "main.py", "micropython_ota.py", "lib/micropython_ota.py
 # What the record holds, in its order: keys are added at the end. Others stand in a dict behind them.
 _KEYS = ("phase", "format", "n", "live", "next", "seq", "floor", "refused", "boots", "trial")
 _KEYS += ("fails", "bare", "etag", "sums")
-_home = os.getcwd()  # an application may change the folder later
+# Where boot() was called, or this is loaded: an application may change the folder later.
+_home = getattr(sys.modules.get("ota"), "_home", None) or os.getcwd()
 problems = []  # what the last boot() could not do, for status()
 
 

@@ -97,9 +97,16 @@ class Channel:
             if not self.find(state, release) or release.seq != seq:
                 raise PolicyError("the channel %s no longer offers seq %d" % (self._name, seq))
         slot = spare(state)
-        yield from self._receive(release.reader, slot)
-        release.close()
-        _unload("manifest", "policy")
+        good = False
+        try:
+            signed = yield from self._receive(release.reader, slot)
+            release.close()
+            _unload("manifest", "policy")  # a signature needs the room
+            u.verifier.authenticate(*signed)
+            good = True
+        finally:
+            if not good:  # it may have taken all of the flash
+                u.storage.remove(".ota/" + slot)
         from .staging import adopt, check_space
 
         yield from adopt(u, state, slot)
@@ -111,22 +118,15 @@ class Channel:
         save(u.root, state, "staging")
 
     def _receive(self, reader, slot):
-        # Writes the manifest to `slot` as it comes, checked line by line, and authenticates it.
-        u = self._u
+        # Writes the manifest to `slot` as it comes, checked line by line; gives what says whose it is.
         count = 0
-        good = False
-        try:
-            with u.storage.open(".ota/" + slot, "wb") as out:
+        with self._u.storage.open(".ota/" + slot, "wb") as out:
+            out.write(reader.raw)
+            for _ in reader:
                 out.write(reader.raw)
-                for _ in reader:
-                    out.write(reader.raw)
-                    count += 1
-                    yield "manifest", count, reader.header["files"]
-            u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
-            good = True
-        finally:
-            if not good:  # it may have taken all of the flash
-                u.storage.remove(".ota/" + slot)
+                count += 1
+                yield "manifest", count, reader.header["files"]
+        return reader.digest, reader.signatures, reader.header
 
     def _stage_file(self, path, old, entry):
         u = self._u

@@ -7,7 +7,7 @@ import ota.storage
 from ota_host import core
 
 EVERYTHING = (
-    "Updater Release Watch confirm launch feed Transport HttpTransport HttpsTransport SdTransport MirrorTransport Storage "
+    "Updater Release Watch set_clock confirm launch feed Transport HttpTransport HttpsTransport SdTransport MirrorTransport Storage "
     "LittlefsStorage FlashStorage Verifier NoneVerifier Sha256Verifier SignatureVerifier:RS256+ES256+HS256"
 ).split()
 # Where those tests look for public names.

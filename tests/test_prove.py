@@ -17,6 +17,7 @@ class LosesTheEnd(Storage):
 class Short:
     def __init__(self, f): self.f = f
     def write(self, data): self.f.write(bytes(data)[:-1] + b"?")
+    def close(self): self.f.close()
     def __enter__(self): return self
     def __exit__(self, *a): self.f.close()
 """

@@ -649,3 +649,22 @@ tell(later=ramflash.tree())
     assert facts["phase"] == "idle"
     assert facts["problem"] == "seq 2 not installed: no room"
     assert facts["later"] == on_board(two)
+
+
+def test_an_application_may_change_the_folder_after_an_idle_boot(servers):
+    """bootguard is loaded later than ota.boot(); the update goes where boot.py ran."""
+    facts = board(
+        """
+power_up(files={"boot.py": b"boot 0"})
+import ota
+ota.boot()
+os.mkdir("/flash/data")
+os.chdir("/flash/data")
+from ota.transports.sd import SdTransport
+from ota.updater import Updater
+Updater(SdTransport(ARGS[0])).run(reset=False)
+tell(root=os.listdir("/flash"), data=os.listdir("/flash/data"))
+""",
+        servers[0],
+    )
+    assert "main.py.ota-new" in facts["root"] and facts["data"] == []

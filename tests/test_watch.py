@@ -1,8 +1,6 @@
 """`ota.Watch` on the real MicroPython against real servers: what a poll costs, and when the next one is."""
 
 import contextlib
-import datetime
-import email.utils
 import json
 import signal
 import socket

@@ -12,7 +12,7 @@ import re
 
 from ..errors import HostError
 from ..mpy import compile_small
-from .bridge import bridge, remember_home
+from .bridge import bridge
 from .choose import ALONE, PHASES, Choice
 from .constants import merge_empty, write_out
 from .late import LATE, split
@@ -146,7 +146,7 @@ def _used(source):
 
 def file_names():
     """The names that files of a core may have."""
-    modules = {*LATE.values(), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", _APART, _TRIAL}
+    modules = {*LATE.values(), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", "clock", _APART, _TRIAL}
     return {f"{name}.mpy" for name in modules | {"__init__", "bootguard", "errors", "hs256"}} | {FILE}
 
 
@@ -163,7 +163,6 @@ def _homes(tree):
 def _init(program, lazy, choice, names):
     tree = ast.parse((program.folder / "__init__.py").read_text())
     tree.body = tree.body[1:]
-    remember_home(tree)
     homes = {}
     for name, module in lazy.items():
         home = choice.place.get(Symbol(module, name)) if Symbol(module, name) in choice.roots else None

@@ -43,14 +43,6 @@ def advance(root, state, booting=False):
         _guard(guard)
 """
 
-_REMEMBER = """
-global _home
-if root is None:
-    import os
-
-    _home = os.getcwd()
-"""
-
 # A module whose functions are called now and then, and leave nothing in RAM.
 TRANSIENT = _GUARD + """
 def _forget(guard, names):
@@ -97,9 +89,3 @@ class _Home(ast.NodeTransformer):
         if node.id == "_home":
             return ast.Call(ast.Name("_where", ast.Load()), [], [])
         return node
-
-
-def remember_home(tree):
-    """Let the `boot()` of a package (ast.Module) note the folder, before an application changes it."""
-    function = next(n for n in tree.body if getattr(n, "name", "") == "boot")
-    function.body[:0] = ast.parse(_REMEMBER).body
