@@ -11,14 +11,15 @@ def boot(root=None):
         from os import getcwd
 
         _home = getcwd()
-    idle = True
-    state = (root + "/" if root else "") + ".ota/state"
+    # Names that the firmware has cost no RAM: hence these.
+    value = True
+    path = (root + "/" if root else "") + ".ota/state"
     try:
-        with open(state, "rb") as f:
-            idle = f.read(7) == b'["idle"'
-        open(state + ".new").close()
+        with open(path, "rb") as f:
+            value = f.read(7) == b'["idle"'
+        open(path + ".new").close()
     except OSError as e:
-        if e.errno == 2 and idle:
+        if e.errno == 2 and value:
             return
     from .bootguard import boot
 
@@ -26,13 +27,13 @@ def boot(root=None):
 
 
 def __getattr__(name):
-    names = []
-    for home in _HOMES.split(";"):
-        home, *here = home.split()
-        if name in here:
-            globals()[name] = value = getattr(__import__(home, globals(), None, (name,), 1), name)
+    values = []
+    for line in _HOMES.split(";"):
+        path, *keys = line.split()
+        if name in keys:
+            globals()[name] = value = getattr(__import__(path, globals(), None, (name,), 1), name)
             return value
-        names += here
+        values += keys
     if name == "__all__":
-        return names
+        return values
     raise AttributeError(name)
