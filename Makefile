@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow powerloss fuzz bench-heap clean
+.PHONY: setup demo test test-slow powerloss fuzz bench bench-heap footprint clean
 
 setup: $(READY)
 
@@ -38,6 +38,14 @@ powerloss: $(READY)
 N ?= 100000
 fuzz: $(READY)
 	@$(BIN)/python -u tests/fuzz $(N)
+
+# Beside the alternatives: bytes, flash, heap and time, in one run of a quarter of an hour.
+bench: $(READY)
+	@$(BIN)/python -u bench
+
+# What the library takes on a board in each of its forms.
+footprint: $(READY)
+	@$(BIN)/python tests/footprint.py
 
 # The smallest heap in which an update completes.
 bench-heap: $(READY)

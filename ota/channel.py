@@ -24,10 +24,10 @@ class Channel:
 
         One request; of the manifest only the header is read yet.
         """
-        from .policy import clock, judge
-
         u = self._u
         u.verifier.begin(u.transport, self._name, state)
+        from .policy import clock, judge
+
         live = header(u.root, state["live"])
         time = clock(state)
         known = self._known(state, live, time)

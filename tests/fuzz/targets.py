@@ -135,7 +135,7 @@ def state(data):
         save(folder, told)
         again = load(folder)
         for key in ("n", "phase", "live", "next", "seq", "floor", "refused"):
-            _need(again[key] == told[key], "%s was %r, is %r" % (key, told[key], again[key]))
+            _need(repr(again[key]) == repr(told[key]), "%s was %r, is %r" % (key, told[key], again[key]))
     return _mark(found["n"], found["phase"], found["floor"], "damaged" in found)
 
 

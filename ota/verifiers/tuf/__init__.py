@@ -32,14 +32,15 @@ class TufVerifier(Verifier):
         self._entry = {}
 
     def _begin(self, transport, channel, state):
-        from ...policy import clock
+        now = _text(_seconds(state))
+        _forget(__name__.split(".")[0] + ".policy")
         from .client import Client
         from .files import Files
 
         files = Files(transport, self._folder, _PREFIX)
         try:
             files.start(self._root)
-            client = Client(files, _text(clock(state)))
+            client = Client(files, now)
             client.refresh()
             self._entry = client.find(channel + ".manifest")
         except OSError as e:
@@ -64,14 +65,25 @@ class TufVerifier(Verifier):
             raise SignatureError("manifest %s: %d bytes, sha256 %s; the target is %s, %s" % told)
 
 
+def _seconds(state):
+    from ...policy import clock
+
+    return clock(state)
+
+
 def _unload():
     # The client's code and its keys' are half of a check's RAM, which staging needs next.
     package = __name__.rsplit(".", 1)[0]
     for name in sorted(sys.modules):
         home, _, last = name.rpartition(".")
         if home == __name__ or home == package and last in _SCHEMES:
-            del sys.modules[name]
-            delattr(sys.modules[home], last)
+            _forget(name)
+
+
+def _forget(name):
+    home, _, last = name.rpartition(".")
+    if sys.modules.pop(name, None):
+        delattr(sys.modules[home], last)
 
 
 def _text(seconds):
