@@ -29,12 +29,14 @@ def sweeps(folder):
     """What is proven: (scenario, options of `prove`)."""
     for number, job in enumerate(JOBS):
         depth = 1 if job.startswith("flash filled") else 3
-        third = 50 if job in ("update", "revert") else 400
+        third = 100 if job in ("update", "revert") else 400
         yield scenario(folder / f"a{number}", job), {"depth": depth, "parts": 4, "third": third}
     for job in ("update", "revert"):
         yield self_update(folder / f"self-{job}", job), {"depth": 3, "parts": 4, "shapes": TORN, "third": 400}
+        # Twice as many operations, and so four times as many pairs: of these a half.
+        yield scenario(folder / f"q{job}", job, prog=32), {"parts": 4}
         shapes = TORN if job == "update" else TORN[2:]
-        yield scenario(folder / f"p{job}", job, prog=32), {"depth": 2, "parts": 8, "shapes": shapes}
+        yield scenario(folder / f"p{job}", job, prog=32), {"depth": 2, "parts": 8, "shapes": shapes, "every": 2}
         yield scenario(folder / f"b{job}", job, prog=32, block=512, blocks=256), {"parts": 4}
 
 
