@@ -48,7 +48,8 @@ def compile_to(folder, *sources):
         for path in paths:
             target = (folder / base / path.relative_to(source if source.is_dir() else path.parent)).with_suffix(".mpy")
             target.parent.mkdir(parents=True, exist_ok=True)
-            argv = [MICROPYTHON.parent / "mpy-cross", "-o", target, path]
+            # The name inside is that on the board: sizes do not depend on where the repository is.
+            argv = [MICROPYTHON.parent / "mpy-cross", "-s", target.name, "-o", target, path]
             done = subprocess.run(argv, capture_output=True, text=True)
             if done.returncode:
                 raise Failed(f"{path}: {done.stderr.strip().splitlines()[-1]}")

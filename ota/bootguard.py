@@ -31,7 +31,7 @@ MOVES = {
 _CRITICAL = ("boot.py", "main.py", "micropython_ota.py", "lib/micropython_ota.py")
 # What the record holds, in its order: keys are added at the end. Others stand in a dict behind them.
 _KEYS = ("phase", "format", "n", "live", "next", "seq", "floor", "refused", "boots", "trial")
-_KEYS += ("fails", "bare", "etag", "sums")
+_KEYS += ("fails", "bare", "etag", "sums", "time")
 # Where boot() was called, or this is loaded: an application may change the folder later.
 _home = getattr(sys.modules.get("ota"), "_home", None) or os.getcwd()
 problems = []  # what the last boot() could not do, for status()
@@ -87,7 +87,7 @@ def load(root=None):
     second = _record(base(root) + ".ota/state.new")
     best = first if first and (not second or first["n"] > second["n"]) else second
     # No slot is live: what is on the board is unknown, so nothing of it counts as unchanged.
-    state = dict(zip(_KEYS, ("idle", 0, 0, "", "", 0, 0, 0, 0, 3, 0, 0, "", {})))
+    state = dict(zip(_KEYS, ("idle", 0, 0, "", "", 0, 0, 0, 0, 3, 0, 0, "", {}, 0)))
     if best and best["n"] >= 0:
         state.update(best)
     elif best:

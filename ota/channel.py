@@ -108,13 +108,13 @@ class Channel:
             if not good:  # it may have taken all of the flash
                 u.storage.remove(".ota/" + slot)
         from .staging import adopt, check_space
-
         yield from adopt(u, state, slot)
         check_space(u, state["live"], slot)
         state.update({"next": slot, "seq": release.seq, "etag": release.etag})
         if u.verifier.signs:
-            state["time"] = max(state.get("time", 0), release.header.get("time", 0))
-            state["seen"] = u.verifier.seen
+            state["time"] = max(state["time"], release.header.get("time", 0))
+            if u.verifier.seen:
+                state["seen"] = u.verifier.seen
         save(u.root, state, "staging")
 
     def _receive(self, reader, slot):

@@ -16,7 +16,7 @@ LIBRARY = [p for p in [os.environ.get("MPOTA_LIBRARY")] if p]
 MICROPYTHON = pathlib.Path(sys.executable).parent / "micropython"
 
 
-def run_mp(script, *args, cwd=None, heap="1M", path=(), timeout=120, check=True):
+def run_mp(script, *args, cwd=None, heap="4M", path=(), timeout=120, check=True):
     """Run `script` (source text) on the real MicroPython.
 
     `ota` and the modules of tests/on_board and of ota_host/proof can be imported; `path` comes before them.
