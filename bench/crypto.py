@@ -25,7 +25,8 @@ from on_pico import pico_with_library  # noqa: E402
 from servers import Wire  # noqa: E402
 from support import MICROPYTHON  # noqa: E402
 
-from ota_host import deploy  # noqa: E402
+from ota_host.library import Form  # noqa: E402
+from ota_host.library import files as library_files  # noqa: E402
 from ota_host.boards import WIFI_BOOT  # noqa: E402
 from ota_host.mpy import compile_all  # noqa: E402
 
@@ -190,7 +191,7 @@ print(time.ticks_diff(time.ticks_us(), began) / 1000)
 
 def unix(folder, signed):
     """The figures of the unix port: {algorithm: {"ms", "smallest_heap", "mpy_bytes"}}; the heap is the whole one."""
-    library = deploy.library(False)
+    library = library_files(Form.MPY)
     programs = compile_all({"check.py": CHECK, "nothing.py": b"print(0)"})
     files = {"lib/" + path: data for path, data in library.items()}
     for path, data in (files | {path[:-2] + "mpy": code for path, code in programs.items()}).items():

@@ -7,7 +7,7 @@ import threading
 
 import littlefs
 
-from ota_host import deploy, server
+from ota_host import deploy, library, server
 from ota_host.boards import WIFI_BOOT, BoardError, images, start
 from ota_host.tree import Tree
 
@@ -91,7 +91,7 @@ def ours(temp, load, layout):
     layout.ours(place, load.old, OLD)
     tree = Tree(layout.www / place / "sample")
     flash = _formatted(temp / f"{load.name}-ours")
-    files = {"lib/" + path: data for path, data in deploy.library(False).items()}
+    files = {"lib/" + path: data for path, data in library.files(library.Form.MPY).items()}
     stage = STAGE.format(url=_serve(layout, place) + "/sample", key=layout.signer.board_key)
     for name, text in (("stage", stage), ("install", BOOT), ("settle", BOOT + "ota.confirm()\n")):
         files[f"lib/bench_{name}.py"] = text.encode()

@@ -2,7 +2,8 @@
 
 import contextlib
 
-from ota_host import deploy
+from ota_host.library import Form
+from ota_host.library import files as library_files
 from ota_host.boards import start
 from ota_host.boards.images import PICO_W_BLOCKS, PICO_W_START
 
@@ -27,7 +28,7 @@ def put_files(flash, files):
 @contextlib.contextmanager
 def pico_with_library(flash, files, uf2=None):
     """A board with the library as .mpy and `files`, at its prompt."""
-    library = {"lib/" + path: data for path, data in deploy.library(False).items()}
+    library = {"lib/" + path: data for path, data in library_files(Form.MPY).items()}
     with start("pico-w", flash, uf2=uf2) as board:
         board.wait_for(">>> ", timeout=60)
         board.power_off()
