@@ -4,9 +4,10 @@
 
 The Pico W runs its unmodified firmware; its times are the chip's own, which the emulator counts, and its heap is what
 `gc` tells there. "held" is what an open connection keeps. "peak" is the least free heap, in one piece, with which the
-thing works and takes at most twice its time, in steps of 1 KB or more (TLS: 2 KB); an application, and a heap that is
-in pieces, come on top. The library is there as .mpy, and its code is loaded before anything is measured. The figures of
-the unix port are of the whole heap, code included. Takes about ten minutes.
+thing works and takes at most twice its time, in steps of 1 KB or more (TLS: 2 KB); "tried" are the steps, with the
+milliseconds of each. An application, and a heap that is in pieces, come on top. The library is there as .mpy, and its
+code is loaded before anything is measured. The figures of the unix port are of the whole heap, code included. Takes
+about ten minutes.
 """
 
 import contextlib
@@ -62,14 +63,16 @@ def works(f, room):
         gc.collect()
 last = []
 def least(f, ms, rooms):
-    # The last of `rooms`, from much to little, in which f works and takes at most twice its time, `ms`.
+    # The last of `rooms`, from much to little, in which f works and takes at most twice its time, `ms`; and what each took.
     best = None
+    each = []
     for room in rooms:
         took = works(f, room)
+        each.append([room, took])
         if took is None or took > 2 * ms + 20:
             break
         best = room
-    return best
+    return {"ms": ms, "peak": best, "tried": each}
 def timed(f):
     gc.collect()
     began = time.ticks_us()
@@ -88,7 +91,7 @@ for alg, (key, name, sig) in json.load(open("signatures.json")).items():
     check()
     ms = timed(check)
     rooms = [kb * 1024 for kb in (32, 24, 16, 12, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)]
-    print(json.dumps([alg, {"ms": ms, "peak": least(check, ms, rooms)}]))
+    print(json.dumps([alg, least(check, ms, rooms)]))
 """
 TLS = """
 import json
@@ -120,8 +123,8 @@ for make, most, step in ((http, 8192, 1024), (rsa, 38912, 2048), (ec, 38912, 204
     took = timed(fetch)
     measure = False
     del last[:]
-    told = {"ms": took, "held": held, "peak": least(fetch, took, range(most, 0, -step)), "free": gc.mem_free()}
-    told["fails"] = sorted(set(last))
+    told = least(fetch, took, range(most, 0, -step))
+    told.update({"held": held, "free": gc.mem_free(), "fails": sorted(set(last))})
     print(json.dumps([make.__name__, told]))
 """
 
@@ -156,7 +159,7 @@ def signatures():
 
 
 def pico(folder, signed):
-    """The figures of the Pico W: {name: {"ms", "peak", "held"}} in milliseconds and bytes."""
+    """The figures of the Pico W: {name: {"ms", "peak", "held", "tried"}} in milliseconds and bytes."""
     authority = {kind: trustme.CA(key_type=KEYS[kind]) for kind in KEYS}
     files = {f"{kind}.der": der(ca) for kind, ca in authority.items()}
     files["signatures.json"] = json.dumps(signed).encode()
