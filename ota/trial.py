@@ -62,6 +62,7 @@ def status(root=None):
     told = {key: state[key] for key in ("phase", "floor", "refused", "boots", "trial", "fails")}
     told["version"] = live.get("version")
     told["seq"] = live.get("seq", 0)
+    # A core lets bootguard go after a boot, and notes what that could not do in the package.
     problem = problems[-1] if problems else getattr(sys.modules["ota"], "problem", None)
     if not problem and state.get("damaged"):
         problem = ".ota/state is damaged"
