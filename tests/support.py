@@ -15,6 +15,20 @@ ON_BOARD = (ROOT / "tests" / "on_board", ROOT / "ota_host" / "proof")
 LIBRARY = [p for p in [os.environ.get("MPOTA_LIBRARY")] if p]
 MICROPYTHON = pathlib.Path(sys.executable).parent / "micropython"
 
+# To stand in a board's script, with `ROOM` bytes kept free: what is left of the heap is taken.
+FULL = """
+import gc
+room = bytearray(ROOM)
+full = []
+try:
+    while True:
+        full.append(bytearray(200))
+except MemoryError:
+    pass
+del room
+gc.collect()
+"""
+
 
 def run_mp(script, *args, cwd=None, heap="4M", path=(), timeout=120, check=True):
     """Run `script` (source text) on the real MicroPython.
@@ -35,6 +49,14 @@ def run_mp(script, *args, cwd=None, heap="4M", path=(), timeout=120, check=True)
     if check and done.returncode:
         raise AssertionError(f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done
+
+
+def told_by(script, *args, **options):
+    """Run `script` as `run_mp` does; gives all that it told (dict), one line of FACTS or several."""
+    done = run_mp(script, *args, **options)
+    lines = [line[6:] for line in done.stdout.splitlines() if line.startswith("FACTS ")]
+    assert lines, done.stdout + done.stderr
+    return {key: value for line in lines for key, value in json.loads(line).items()}
 
 
 def packed(data):

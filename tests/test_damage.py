@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support import ROOT, release, run_mp
+from support import ROOT, release, told_by
 
 OLD = {"boot.py": b"boot 1", "lib/a.py": b"a 1 " * 3000, "main.py": b"main 1 " * 900}
 NEW = {"boot.py": b"boot 2", "lib/a.py": b"a 2 " * 3000, "lib/b.py": b"b" * 9000, "main.py": b"main 2 " * 900}
@@ -14,10 +14,6 @@ def servers(tmp_path):
     release(tmp_path / "one", OLD, seq=1)
     release(tmp_path / "two", NEW, version="v2.0.0", seq=2)
     return tmp_path / "one", tmp_path / "two"
-
-
-def told(script, *args):
-    return json.loads(run_mp(script, *args, heap="8M").stdout.split("FACTS ")[-1])
 
 
 BEGIN = """
@@ -52,7 +48,7 @@ tell(seen=seen, live=files["main.py"][:6], later=status(), clean=sorted(ramflash
 )
 def test_the_live_release_runs_on_and_the_status_says_what_is_damaged(servers, what, script, problem):
     """The next update succeeds all the same, and the floor has not sunk."""
-    facts = told(BEGIN + script + END, *servers)
+    facts = told_by(BEGIN + script + END, *servers, heap="8M")
     assert facts["seen"]["problem"] == problem
     assert facts["live"] == "main 1" and facts["seen"]["floor"] == 1
     assert facts["later"]["version"] == "v2.0.0" and facts["later"]["floor"] == 2
@@ -70,7 +66,7 @@ boot()
 from ota.bootguard import load
 tell(state=load("/flash"), text=ramflash.read(".ota/state"))
 """
-    facts = told(script, ROOT / f"tests/fixtures/state-{number}.json")
+    facts = told_by(script, ROOT / f"tests/fixtures/state-{number}.json", heap="8M")
     assert facts["state"]["phase"] == "trial" and facts["state"]["boots"] == 2 and facts["state"]["fails"] == 0
     assert json.loads(facts["text"])[:3] == ["trial", 3, 8]
 
@@ -101,7 +97,7 @@ for i in range(len(good)):
         look(["bit", i, bit], bytes(data))
 tell(believed=believed, size=len(good))
 """
-    facts = told(script, servers[0])
+    facts = told_by(script, servers[0], heap="8M")
     assert facts["believed"] == [] and facts["size"] < 128
 
 
@@ -137,7 +133,7 @@ for etag in ("", "x" * 120):
     ramflash.umount(flash)
 tell(told=told)
 """
-    facts = told(script, *servers, prog)
+    facts = told_by(script, *servers, prog, heap="8M")
     seen = [["trial", 1], ["trial", 2], ["trial", 3], ["idle", 3]]
     assert facts["told"] == [[seen, "v1.0.0", "main 1"]] * 2
 
@@ -177,7 +173,7 @@ for free in range(24):
     ramflash.umount(flash)
 tell(found=found)
 """
-    found = told(script, *servers)["found"]
+    found = told_by(script, *servers, heap="8M")["found"]
     whole = [sorted([p, d[:6].decode()] for p, d in files.items()) for files in (OLD, NEW)]
     for free, (said, files, later, version) in enumerate(found):
         assert files in whole, (free, said, files)

@@ -11,7 +11,7 @@ import time
 import pytest
 import trustme
 from servers import Wire, free_port, nginx, requests
-from support import ROOT, run_mp
+from support import FULL, ROOT, run_mp
 
 CLIENT = """
 import json, os
@@ -264,19 +264,11 @@ def test_60_kb_of_headers_fit_in_16_kb_of_free_heap():
     odd = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 990) for i in range(60))
     with Wire(HEAD + odd + b"Content-Length: 3\r\n\r\nabc") as wire:
         script = """
-import gc
 t = HttpTransport(ARGS[0], retries=0)
-room = bytearray(16000)
-full = []
-try:
-    while True:
-        full.append(bytearray(200))
-except MemoryError:
-    pass
-del room
-gc.collect()
+ROOM = 16000
+%s
 print(outcome(t, "x"))
-"""
+""" % FULL
         assert client(script, wire.url, heap="300k") == ["3 bytes"]
 
 

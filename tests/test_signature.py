@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import ROOT, release, run_mp
+from support import ROOT, release, run_mp, told_by
 
 from ota.errors import SignatureError
 from ota.verifiers import ed25519 as board_ed25519
@@ -368,8 +368,7 @@ def test_a_signed_release_installs_and_an_unsigned_one_does_not_ask_for_a_file(t
     """On the real MicroPython, 256 KB of heap."""
     bad, good = signed_release(tmp_path / "bad"), signed_release(tmp_path / "good", alg)
     keys_given = json.dumps([board_key(alg)])
-    done = run_mp(UPDATE, ROOT, keys_given, 1, bad, good, heap="2M")
-    facts = json.loads(done.stdout.split("FACTS ")[-1])
+    facts = told_by(UPDATE, ROOT, keys_given, 1, bad, good, heap="2M")
     assert facts["said"][0] == ["SignatureError: 0 of 1 signatures hold for v1.0.0", []]
     assert facts["said"][1] == ["no error", ["boot.py", "main.py"]]
     assert facts["status"]["seq"] == 1 and facts["files"] == ["boot.py", "main.py"]
@@ -378,8 +377,7 @@ def test_a_signed_release_installs_and_an_unsigned_one_does_not_ask_for_a_file(t
 def test_two_of_two_keys_may_sign_on_lines_of_their_own(tmp_path):
     one, two = signed_release(tmp_path / "one", "RS256"), signed_release(tmp_path / "two", "RS256", "ES256")
     keys_given = json.dumps([board_key("RS256"), board_key("ES256")])
-    done = run_mp(UPDATE, ROOT, keys_given, 2, one, two, heap="2M")
-    facts = json.loads(done.stdout.split("FACTS ")[-1])
+    facts = told_by(UPDATE, ROOT, keys_given, 2, one, two, heap="2M")
     assert facts["said"][0][0] == "SignatureError: 1 of 2 signatures hold for v1.0.0"
     assert facts["status"]["seq"] == 1
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from certificates import context, der
 from servers import Wire, nginx, requests
-from support import ROOT, release, run_mp
+from support import FULL, ROOT, release, run_mp
 from test_docs import BLOCK, STAGE
 from test_http import LENGTH, client, runtime  # noqa: F401 (a fixture)
 
@@ -121,19 +121,9 @@ ssl.SSLContext = Context
 
 def test_a_doubted_authority_on_a_full_heap_is_told_with_what_is_free(tmp_path):
     """On a Pico W, mbedTLS says the same of a good certificate when its RAM runs out."""
-    full = """
-room = bytearray(40000)
-full = []
-try:
-    while True:
-        full.append(bytearray(200))
-except MemoryError:
-    pass
-del room
-"""
     (tmp_path / "ca.der").write_bytes(CASES["other-ca"].ca)
     with Wire(LENGTH, tls=CASES["other-ca"].tls) as wire:
-        (told,) = client(full + ASK, wire.port, "localhost", tmp_path / "ca.der", heap="300k")
+        (told,) = client("ROOM = 40000" + FULL + ASK, wire.port, "localhost", tmp_path / "ca.der", heap="300k")
     free = re.search(r"authority in ca=; or RAM ran out: (\d+) bytes are free, TLS takes up to 35000$", told)
     assert 20000 < int(free[1]) < 60000
 

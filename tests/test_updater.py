@@ -1,9 +1,8 @@
 """An update from the first request to the confirmed release, on the real MicroPython and littlefs."""
 
-import json
 
 import pytest
-from support import release, run_mp
+from support import release, told_by
 
 V1 = {
     "boot.py": b"boot 1",
@@ -33,13 +32,7 @@ def servers(tmp_path):
 
 def board(script, *args, **options):
     """Run `script` on a board; gives what it told (dict)."""
-    done = run_mp("from world import *\n" + script, *args, **options)
-    facts = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("FACTS "):
-            facts.update(json.loads(line[6:]))
-    assert facts, done.stdout + done.stderr
-    return facts
+    return told_by("from world import *\n" + script, *args, **options)
 
 
 def on_board(files, **more):

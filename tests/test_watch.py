@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from servers import Wire, free_port, nginx, requests
-from support import ROOT, release, run_mp
+from support import ROOT, release, run_mp, told_by
 from test_docs import BLOCK, STAGE
 from test_guard import board as board_on_flash
 from test_guard import files, library, put  # noqa: F401
@@ -54,13 +54,7 @@ def errors():
 
 def board(script, *args, **options):
     """Run `script` on a board; gives what it told (dict)."""
-    done = run_mp(BOARD + script, *args, **options)
-    facts = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("FACTS "):
-            facts.update(json.loads(line[6:]))
-    assert facts, done.stdout + done.stderr
-    return facts
+    return told_by(BOARD + script, *args, **options)
 
 
 def answer(status, body=b"", **headers):
@@ -481,6 +475,26 @@ tell(told=told, turns=turns, longest=max(long), total=sum(long))
     assert facts["longest"] == 3600 and facts["total"] == pytest.approx(432000)
 
 
+POLLS = """
+def polls(u, count, **options):
+    # What is in use of the heap after each of so many polls.
+    u._on_event = None
+    heap = [0] * count
+    n = [0]
+    def nap(seconds):
+        clock[0] += round(seconds * 1000)
+        del ramflash._files[:]  # which the flash of the test keeps for a power cut
+        gc.collect()
+        heap[n[0]] = gc.mem_alloc()
+        n[0] += 1
+        if n[0] == count:
+            raise Done
+    module.sleep = nap
+    until_done(u, 2, **options)
+    return heap
+"""
+
+
 def test_the_memory_is_the_same_after_50_and_after_1000_polls(tmp_path):
     release(tmp_path / "www" / "sample", FILES)
     with nginx(tmp_path, HOURLY.replace("3600", "1")) as port:
@@ -491,19 +505,10 @@ u = over_http(ARGS[0])
 u.run(reset=False)
 boot(2)
 confirm()
-u._on_event = None
-heap = [0] * 1002
-n = [0]
-def nap(seconds):
-    clock[0] += round(seconds * 1000)
-    del ramflash._files[:]  # which the flash of the test keeps for a power cut
-    gc.collect()
-    heap[n[0]] = gc.mem_alloc()
-    n[0] += 1
-    if n[0] == 1002:
-        raise Done
-module.sleep = nap
-until_done(u, 2, jitter=0)
+"""
+            + POLLS
+            + """
+heap = polls(u, 1002, jitter=0)
 tell(grown=heap[1001] - heap[51], most=max(heap[51:]) - heap[51])
 """,
             f"http://127.0.0.1:{port}/sample",
@@ -519,19 +524,10 @@ def test_errors_leave_no_memory_behind_either():
         """
 power_up()
 u = over_http("http://127.0.0.1:%s" % ARGS[0])
-u._on_event = None
-heap = [0] * 302
-n = [0]
-def nap(seconds):
-    clock[0] += round(seconds * 1000)
-    del ramflash._files[:]  # which the flash of the test keeps for a power cut
-    gc.collect()
-    heap[n[0]] = gc.mem_alloc()
-    n[0] += 1
-    if n[0] == 302:
-        raise Done
-module.sleep = nap
-until_done(u, 2)
+"""
+        + POLLS
+        + """
+heap = polls(u, 302)
 tell(grown=heap[301] - heap[51])
 """,
         free_port(),

@@ -143,17 +143,9 @@ def _sum(path):
         return hexlify(hashlib.sha256(f.read()).digest()).decode()
 
 
-def tree(folder=""):
+def tree():
     """{path: sha256} of all files, without what is in .ota/."""
-    found = {}
-    for entry in os.ilistdir(folder[:-1] or "."):
-        path = folder + entry[0]
-        if entry[1] & 0x4000:
-            if path != ".ota":
-                found.update(tree(path + "/"))
-        else:
-            found[path] = _sum(path)
-    return found
+    return ramflash.tree(of=_sum)
 
 
 def whole(files):

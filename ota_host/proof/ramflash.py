@@ -134,14 +134,14 @@ def read(path):
         return f.read()
 
 
-def tree(folder=""):
-    """All files below the current folder: {path: content}, without what is in .ota/."""
+def tree(folder="", of=read):
+    """All files below the current folder: {path: of(path)}, by default the content, without what is in .ota/."""
     found = {}
     for entry in os.ilistdir(folder[:-1] or "."):
         path = folder + entry[0]
         if entry[1] & 0x4000:
             if path != ".ota":
-                found.update(tree(path + "/"))
+                found.update(tree(path + "/", of))
         else:
-            found[path] = read(path)
+            found[path] = of(path)
     return found

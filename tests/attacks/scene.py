@@ -10,7 +10,7 @@ import shutil
 import threading
 from urllib.parse import unquote
 
-from support import release, run_mp
+from support import release, told_by
 from test_signature import board_key, entry
 from tuf_repository import Repository
 
@@ -139,9 +139,7 @@ def on_board(publisher, site, script, *args, heap="2M", **job):
         "root": publisher.root, "fs": "lfs2", "blocks": 96, "timeout": 5, "retries": 0, "floor": 50,
         "grace_s": 20, "clock": None, "bad": [], "then": 1, **job,
     }  # fmt: skip
-    done = run_mp("from attacked import *\n" + script, json.dumps(job), *args, heap=heap, timeout=240)
-    assert "FACTS " in done.stdout, done.stdout + done.stderr
-    return json.loads(done.stdout.split("FACTS ")[-1])
+    return told_by("from attacked import *\n" + script, json.dumps(job), *args, heap=heap, timeout=240)
 
 
 def siege(publisher, trees, bad=("bad",), end=V2, **job):

@@ -11,7 +11,6 @@ from .scene import V1, V2, Publisher, Site, on_board
 CUTS = """
 from binascii import crc32
 from cuts import states
-from hashlib import sha256
 from ota.bootguard import load
 
 NAMES = ("root", "timestamp", "snapshot", "targets")
@@ -63,16 +62,8 @@ def judge(k, shape):
     if torn or sunk or not held or last != "no error" or not newest(end) or left:
         bad.append([k, shape, found, replay, now, last, end, left])
 
-for k, shape, cut in states(image, journal, json.loads(ARGS[2])):
-    digest = sha256(cut).digest()
-    if digest not in seen:
-        seen.add(digest)
-        del ramflash._files[:]
-        os.chdir("/")
-        ramflash.vfs.umount("/flash")
-        flash = ramflash.Flash(image=bytearray(cut))
-        ramflash.mount(flash)
-        judge(k, shape)
+for k, shape in each_cut(states(image, journal, json.loads(ARGS[2])), seen):
+    judge(k, shape)
 tell(ops=len(journal), states=len(seen), bad=bad[:2], count=len(bad), met=met)
 """
 ROLES = ("root", "timestamp", "snapshot", "targets")

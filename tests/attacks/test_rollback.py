@@ -6,7 +6,6 @@ from .scene import KINDS, V1, V2, V3, Publisher, Site, on_board, siege
 
 REPLAY = """
 from cuts import states
-from hashlib import sha256
 
 flash = power_up_with_root(blocks=JOB["blocks"])
 install("v1")
@@ -35,16 +34,8 @@ def judge(k, shape):
     if shape in (0, 4):  # whole operations, one after the other
         between.append(floor)
 
-for k, shape, cut in states(image, journal, json.loads(ARGS[3])):
-    digest = sha256(cut).digest()
-    if digest not in seen:
-        seen.add(digest)
-        del ramflash._files[:]
-        os.chdir("/")
-        ramflash.vfs.umount("/flash")
-        flash = ramflash.Flash(image=bytearray(cut))
-        ramflash.mount(flash)
-        judge(k, shape)
+for k, shape in each_cut(states(image, journal, json.loads(ARGS[3])), seen):
+    judge(k, shape)
 tell(ops=len(journal), states=len(seen), bad=bad[:3], floors=[floors.count(1), floors.count(2)], falls=sum(a > b for a, b in zip(between, between[1:])))
 """
 

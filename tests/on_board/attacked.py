@@ -9,7 +9,7 @@ import ramflash
 import world
 from ota.errors import OtaError
 from ota.transports.http import HttpTransport
-from world import ARGS, EVENTS, boot, confirm, error, power_up, rollback, status, tell
+from world import ARGS, EVENTS, boot, confirm, each_cut, error, power_up, rollback, status, tell
 
 JOB = json.loads(ARGS[0])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from hashlib import sha256
 
 import ramflash
 from ota.transports.sd import SdTransport
@@ -17,6 +18,19 @@ def power_up(kind="lfs2", blocks=64, files=()):
     for path, data in dict(files).items():
         ramflash.write(path, data)
     return flash
+
+
+def each_cut(states, seen):
+    """Mount what a cut leaves on the flash, for each of `states` that is not in the set `seen` yet; gives (operation, shape)."""
+    for k, shape, image in states:
+        digest = sha256(image).digest()
+        if digest not in seen:
+            seen.add(digest)
+            del ramflash._files[:]
+            os.chdir("/")
+            ramflash.vfs.umount("/flash")
+            ramflash.mount(ramflash.Flash(image=bytearray(image)))
+            yield k, shape
 
 
 def updater(server, **options):

@@ -3,7 +3,7 @@
 import json
 
 from old_board import Site, original
-from support import run_mp
+from support import told_by
 
 from ota_host.proof import SHAPES, digests
 
@@ -31,6 +31,6 @@ def peer_cuts(peer, shapes=("half",)):
         job = {"old": digests(old), "new": digests(new), "hand": hand, "kind": "lfs2", "prog": 256, "block": 4096}
         job.update(blocks=64, own=False, shapes=[SHAPES.index(s) for s in shapes])
         path = [] if peer == "mip" else [original("2.1.0")]
-        done = run_mp("import peer_cuts", json.dumps(job), peer, site.url, path=path, heap="32M")
+        found = told_by("import peer_cuts", json.dumps(job), peer, site.url, path=path, heap="32M")
         site.shutdown()
-    return json.loads(done.stdout.split("FACTS ")[-1])
+    return found
