@@ -46,7 +46,7 @@ MUTANTS = [
     Mutant("the marker comes before staging is complete", "updater.py", "            yield from self._source.stage(release, state)\n", "            for _ in self._source.stage(release, state):\n                yield _\n                if state[\"phase\"] == \"staging\" and _[0] == \"lib/b.py\":\n                    break\n"),
     Mutant("a staged file is not hashed again", "channel.py", "            if (yield from hash_of(u, path + NEW)) == want:", "            if (yield from hash_of(u, path + NEW)):", ("damaged while staging",)),
     Mutant("what a delta makes is not hashed", "channel.py", "                if got == want or not hashed:", "                if True:", ("wrong deltas",)),
-    Mutant("only the smallest form is tried", "channel.py", "in _ways(old, entry, there, hashed):", "in _ways(old, entry, there, hashed)[:1]:", ("wrong deltas",)),
+    Mutant("only the smallest form is tried", "place.py", "in _ways(old, entry, there, hashed):", "in _ways(old, entry, there, hashed)[:1]:", ("wrong deltas",)),
     Mutant("of a resumed release nothing is staged", "channel.py", "            if what in (FETCH, PATCH):\n                yield", "            if what in (FETCH, PATCH) and (path + \"~\" > \"main\"):\n                yield"),
     Mutant("staged files go into another folder", "bootguard.py", 'NEW = ".ota-new"', 'NEW = "/.ota-new"'),
     Mutant("files put there by hand are not adopted", "channel.py", "        yield from adopt(u, state, slot)\n", "", ("revert",)),
