@@ -245,7 +245,10 @@ class Forms:
         before = self._before.get(entry["p"], {})
         patches = before.get("d", {})
         same = {**before, "d": None} == {**entry, "d": None}
-        return before if same and entry.get("d", {}).items() <= patches.items() else entry
+        if not same or not entry.get("d", {}).items() <= patches.items():
+            return entry
+        gone = [base for base in patches if self.tree.read(self.tree.patch(base, entry["h"])) is None]
+        return entry if gone else before
 
     def _with_patch(self, entry, old, data, least):
         base, patches = old[:16], entry.get("d", {})
