@@ -18,7 +18,7 @@ class Channel:
     def __init__(self, u, name):
         self._u = u
         self._name = name
-        self._crc = ""  # see _open
+        self._crc = ""  # see _ask
 
     def find(self, state, release, whole=False):
         """Fill `release` and return True when the channel offers one for this board.
@@ -33,7 +33,7 @@ class Channel:
         live = header(u.root, state["live"])
         time = clock(state)
         try:
-            stream = self._open(state, live, time, whole)
+            stream = self._ask(state, live, time, whole)
         except NotModified:
             if state["phase"] != "staging":
                 u.tell("current", None)
@@ -50,7 +50,7 @@ class Channel:
             if not self._crc:
                 raise
             return self._whole(state, release, e)
-        etag = "%s %s" % (self._of(), stream.etag) if stream.etag else ""
+        etag = "%s %s" % (self._tagged(), stream.etag) if stream.etag else ""
         release.take(reader.header, etag if len(etag) < 200 else "", reader)
         if not why:
             return True
@@ -61,11 +61,11 @@ class Channel:
         u.tell(why, release.version)
         return False
 
-    def _of(self):
+    def _tagged(self):
         # What an etag is of. Those of two objects may be equal, so the name goes with it.
         return self._name + ("/%s" % self._crc if self._crc else "")
 
-    def _open(self, state, live, time, whole):
+    def _ask(self, state, live, time, whole):
         u = self._u
         of, tag = ("", None) if whole else self._known(state, live, time)
         if tag and u.verifier.seen:  # the verifier has asked already
@@ -77,7 +77,7 @@ class Channel:
         for self._crc in ("" if whole else live.get("crc", ""), ""):
             name = self._name + (".d/%s" % self._crc if self._crc else "") + ".manifest"
             try:
-                return u.transport.open(name, 0, tag if of == self._of() else None, limit=limit)
+                return u.transport.open(name, 0, tag if of == self._tagged() else None, limit=limit)
             except TransportError as e:
                 # A bucket may say 403 for what is not there.
                 if not self._crc or e.retry_s or not e.status and not isinstance(e, NotFoundError):
