@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import nginx, requests
 from strategies import trees
+from support import ROOT
 from test_keys import keys, signers  # noqa: F401
 from test_publish import BOOT, manifest, problems, project, publish, snapshot
 from test_updater import board
@@ -125,6 +126,14 @@ def folder_of(made, channel="stable"):
 
 def revision(folder, n):
     return project(folder, {"boot.py": BOOT, **FILES, "main.py": f"main = {n}", f"only{n}.py": ""})
+
+
+    def test_the_example_of_the_reference_is_one(self):
+        """Of the manifest that stands above it."""
+        page = (ROOT / "docs/reference/formats.md").read_text("utf-8")
+        old, content = (text.encode() for text in re.findall(r"```json\n(.*?)```", page, re.S)[:2])
+        made = parse_manifest(differences.apply(content, parse_manifest(old, "old")), "new")
+        assert [e["p"] for e in made.entries] == ["lib/web.py", "main.py"]
 
 
 class TestPublish:
@@ -498,3 +507,21 @@ def test_a_small_form_that_the_server_refuses_gives_way_to_the_next(tmp_path):
         server=LISTEN + r"location ~ (/deltas/|\.z$) { return 403; }",
     )
     assert facts == {"ready": True, "told": ["fallback", "fallback"], "tree": {"boot.py": BOOT, "a.py": text + "# end\n"}}
+
+
+def test_a_server_on_which_old_differences_stay_still_brings_every_board_to_the_newest(tmp_path):
+    """As `rsync` without `--delete` leaves it: each step is a release that was published."""
+    world = World(tmp_path)
+    first = world.publish(1)
+    shutil.copytree(world.tree, tmp_path / "old")
+    world.publish(2)
+    stale = world.tree / differences.name("stable", first)
+    content = stale.read_bytes()
+    for n in range(3, 9):
+        world.publish(n)
+    assert not stale.exists()
+    stale.write_bytes(content)
+    script = "steps = []\nwhile go():\n    steps.append(ramflash.read('main.py').decode())\ntell(steps=steps)"
+    facts, asked = world.run(TWO + script, tmp_path / "old")
+    assert facts["steps"] == ["main = 2", "main = 8"]
+    assert [status for _, status in asked] == [200, 404, 200, 200]
