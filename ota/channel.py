@@ -63,7 +63,8 @@ class Channel:
 
     def _tagged(self):
         # What an etag is of. Those of two objects may be equal, so the name goes with it.
-        return self._name + ("/%s" % self._crc if self._crc else "")
+        # Four digits are enough, and in 128 bytes littlefs keeps the state in the folder's list.
+        return self._name + ("/%s" % self._crc[:4] if self._crc else "")
 
     def _ask(self, state, live, time, whole):
         u = self._u
@@ -139,7 +140,8 @@ class Channel:
         from .staging import adopt, check_space
         yield from adopt(u, state, slot)
         check_space(u, state["live"], slot)
-        state.update({"next": slot, "seq": release.seq, "etag": release.etag})
+        # The tag of a difference is of no use once its base is not live.
+        state.update({"next": slot, "seq": release.seq, "etag": "" if self._crc else release.etag})
         if u.verifier.signs:
             state["time"] = max(state["time"], release.header.get("time", 0))
             if u.verifier.seen:
@@ -147,32 +149,40 @@ class Channel:
         save(u.root, state, "staging")
 
     def _take(self, release, state, slot):
-        # Writes the manifest to `slot` as it comes, checked line by line, then asks whose it is.
+        # Puts the manifest into `slot`, and asks whose it is.
         u = self._u
-        reader = release.reader
-        old = good = None
+        good = False
+        try:
+            signed = yield from self._receive(release.reader, state["live"], slot)
+            release.close()
+            _unload("manifest", "policy", "merge")  # a signature needs the room
+            u.verifier.authenticate(*signed)
+            good = True
+        finally:
+            if not good:  # it may have taken all of the flash
+                u.storage.remove(".ota/" + slot)
+
+    def _receive(self, reader, live, slot):
+        # Writes the manifest to `slot` as it comes, checked line by line; gives what says whose it is.
+        old = None
         count = 0
         try:
             if self._crc:
-                from .merge import Merge
+                _unload("policy")
+                from .merge import merge
 
-                old = open(base(u.root) + ".ota/" + state["live"], "rb")
-                reader.readline = Merge(reader.readline, old).readline
-            with u.storage.open(".ota/" + slot, "wb") as out:
+                old = open(base(self._u.root) + ".ota/" + live, "rb")
+                reader.readline = merge(reader.readline, old.readline)
+            with self._u.storage.open(".ota/" + slot, "wb") as out:
                 out.write(reader.raw)
                 for _ in reader:
                     out.write(reader.raw)
                     count += 1
                     yield "manifest", count, reader.header["files"]
-            release.close()
-            _unload("manifest", "policy", "merge")  # a signature needs the room
-            u.verifier.authenticate(reader.digest, reader.signatures, reader.header)
-            good = True
         finally:
             if old:
                 old.close()
-            if not good:  # it may have taken all of the flash
-                u.storage.remove(".ota/" + slot)
+        return reader.digest, reader.signatures, reader.header
 
 
 def _unload(*names):

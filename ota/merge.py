@@ -1,71 +1,68 @@
 """A manifest that comes as its difference from the one that is live, put together while it is read.
 
-A difference is the new header, the file lines that are new or other, `{"p":…}` alone for a path
+A difference is the new header, the file lines that are new or other, `{"p":"…"}` alone for a path
 that is gone, all sorted by path, then the signatures. Nothing here is trusted: what comes out
 is read as any manifest, and its header has the CRC of the file lines.
 """
-
-import json
 
 from .errors import ManifestError
 from .manifest import LINE
 
 
-class Merge:
-    """`readline(n)` for what follows the header of the new manifest, as a Reader asks for it.
+def merge(more, had):
+    """Give `readline(n)` for what follows the header of the new manifest, as a Reader asks for it.
 
     Args:
-        readline: gives what follows the header of the difference.
-        old: the open manifest that it is from, at its first byte.
+        more: the same for what follows the header of the difference.
+        had: the same for the manifest that it is from, whose header was not read.
+    Raises:
+        ManifestError: by the calls, for a path that is to go and is not there.
     """
+    lines = _merged(more, had)
+    left = b""
 
-    def __init__(self, readline, old):
-        self._lines = _merged(readline, old.readline)
-        self._line = b""
-
-    def readline(self, most):
-        """The next line (bytes), at most `most` bytes of it, empty at the end; raises ManifestError."""
-        if not self._line:
+    def readline(most):
+        nonlocal left
+        if not left:
             # MicroPython before 1.24 has no next() with a default.
-            for line in self._lines:
-                self._line = line
+            for left in lines:
                 break
-        line = self._line[:most]
-        self._line = self._line[most:]
+        line = left[:most]
+        left = left[most:]
         return line
+
+    return readline
 
 
 def _merged(more, had):
     had(LINE)
     old = had(LINE + 1)
     new = more(LINE + 1)
-    x = _entry(old)
-    y = _entry(new)
-    while x or y:
-        a = x and (not y or x["p"] <= y["p"])
-        b = y and (not x or y["p"] <= x["p"])
-        if b and len(y) > 1:
-            yield new
-        elif not b:
+    while True:
+        x = _path(old)
+        y = _path(new)
+        if not x and not y:
+            break
+        # Whose turn it is; both when they have the same path.
+        a = x and (not y or x <= y)
+        b = y and (not x or y <= x)
+        if not b:
             yield old
+        elif new[6 + len(y) :] != b'"}\n':
+            yield new
         elif not a:
-            raise ManifestError("manifest: path %r: is to go, and is not there" % y["p"])
+            raise ManifestError("manifest: path %r: is to go, and is not there" % y)
         if a:
             old = had(LINE + 1)
-            x = _entry(old)
         if b:
             new = more(LINE + 1)
-            y = _entry(new)
     # The signatures, or what else the Reader has to refuse.
     while new:
         yield new
         new = more(LINE + 1)
 
 
-def _entry(raw):
-    # The entry (dict) of a line, None for anything else.
-    try:
-        entry = json.loads(raw)
-        return entry if isinstance(entry["p"], str) else None
-    except (ValueError, RuntimeError, TypeError, KeyError):  # RuntimeError: nested too deep
-        return None
+def _path(line):
+    # As it stands in a file's line, empty for anything else. Written in another way, with a quote
+    # in it, the lines come out in a wrong order, and are refused.
+    return line[6 : line.find(b'"', 6)] if line[:6] == b'{"p":"' else b""

@@ -10,7 +10,7 @@ import io
 
 from ota.errors import ManifestError
 from ota.manifest import Reader
-from ota.merge import Merge
+from ota.merge import merge
 
 from . import delta
 from .keys import split
@@ -57,7 +57,7 @@ def apply(content, old):
     readline = io.BytesIO(content).readline
     reader = Reader(readline)
     made = [reader.raw]
-    reader.readline = Merge(readline, io.BytesIO(old.body)).readline
+    reader.readline = merge(readline, io.BytesIO(old.body).readline)
     made += [reader.raw for _ in reader]
     return b"".join(made) + content[len(split(content)[0]) :]
 

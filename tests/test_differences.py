@@ -17,7 +17,7 @@ from test_updater import board
 
 from ota.errors import ManifestError
 from ota.manifest import Reader
-from ota.merge import Merge
+from ota.merge import merge
 from ota.transports import Lines
 from ota_host import differences, release
 from ota_host.keys import Seal
@@ -56,7 +56,7 @@ class TestMerge:
             readinto = io.BytesIO(content).readinto
 
         reader = Reader(Lines(Stream, size).readline)
-        reader.readline = Merge(reader.readline, io.BytesIO(old.body)).readline
+        reader.readline = merge(reader.readline, io.BytesIO(old.body).readline)
         assert list(reader) == new.entries and len(reader.signatures) == signatures
 
     def test_only_what_differs_stands_in_a_difference(self):
@@ -69,8 +69,8 @@ class TestMerge:
     @pytest.mark.parametrize(
         ("lines", "reason"),
         [
-            pytest.param(b'{"p":"a-"}\n', "path 'a-': is to go, and is not there", id="removes-what-is-not-there"),
-            pytest.param(b'{"p":"b"}\n{"p":"b"}\n', "path 'b': is to go, and is not there", id="removes-twice"),
+            pytest.param(b'{"p":"a-"}\n', "path b'a-': is to go, and is not there", id="removes-what-is-not-there"),
+            pytest.param(b'{"p":"b"}\n{"p":"b"}\n', "path b'b': is to go, and is not there", id="removes-twice"),
             pytest.param(entry("../a"), "path '../a': has the part '..'", id="path-escape"),
             pytest.param(entry("a-") + entry("a+"), "path 'a.': does not sort after 'a-'", id="unsorted"),
             pytest.param(entry("a-") + entry("a"), "path 'a': does not sort after 'a-'", id="repeats-a-live-one"),
@@ -79,7 +79,7 @@ class TestMerge:
             pytest.param(b"<html>\n", "line 5: is not a JSON object", id="page"),
             pytest.param(b"x" * 3000, "line 5: is over 1024 bytes", id="no-end-of-line"),
             pytest.param(entry("b")[:-1] + b" " * 2000, "line 3: is over 1024 bytes", id="padded"),
-            pytest.param(b'{"p":"c"}' + b" " * 2000, "line 4: is cut short", id="removes-padded"),
+            pytest.param(b'{"p":"c"}' + b" " * 2000, "line 4: is over 1024 bytes", id="removes-padded"),
             pytest.param(entry("b", b"c"), "crc '........': that of its file lines is", id="other-hash"),
             pytest.param(b'{"p":"c"}\n', "line 4: is cut short", id="removes-too-much"),
             pytest.param(entry("d"), "crc '........': that of its|line 5: is neither", id="adds-too-much"),
@@ -104,7 +104,7 @@ class TestMerge:
         old, new = made_of({}), made_of({"a": "a" * 64}, 2)
         endless = (b'{"p":"%09d","s":1,"h":"%s"}\n' % (i, b"a" * 64) for i in range(10**9))
         reader = Reader(io.BytesIO(differences.first(new)).readline)
-        reader.readline = Merge(lambda n: next(endless), io.BytesIO(old.body)).readline
+        reader.readline = merge(lambda n: next(endless), io.BytesIO(old.body).readline)
         with pytest.raises(ManifestError, match="crc|neither a file"):
             list(reader)
 
@@ -114,7 +114,7 @@ class TestMerge:
         content = differences.difference(old, made_of({"a": "a" * 64, "c": "a" * 64}, 2))
         for damaged in (old.body.replace(b'{"p":"c"', b'{"p"#"c"'), old.body.replace(b'"c","s":1,"h":"a', b'"c","s":1,"h":"b')):
             reader = Reader(io.BytesIO(content).readline)
-            reader.readline = Merge(io.BytesIO(content[len(reader.raw) :]).readline, io.BytesIO(damaged)).readline
+            reader.readline = merge(io.BytesIO(content[len(reader.raw) :]).readline, io.BytesIO(damaged).readline)
             with pytest.raises(ManifestError):
                 list(reader)
 

@@ -95,11 +95,11 @@ def difference(data):
 
 def _difference(readline, old, new):
     from ota.manifest import Reader
-    from ota.merge import Merge
+    from ota.merge import merge
 
     reader = Reader(readline)
     covered = [reader.raw]
-    reader.readline = Merge(reader.readline, BytesIO(old)).readline
+    reader.readline = merge(reader.readline, BytesIO(old).readline)
     last = ""
     for entry in reader:
         _need(entry["p"] > last and reader.raw in (old if reader.raw in old else new), "line %r" % reader.raw)
