@@ -348,15 +348,16 @@ def test_a_board_whose_release_is_too_old_takes_the_whole_manifest(two):
     assert facts == {"ready": True, "told": ["fallback"], "tree": files_of(2)}
 
 
+@pytest.mark.parametrize("mirrors", ["", "from ota.transports.mirror import MirrorTransport\nHttpTransport = lambda *a, **k: MirrorTransport(Http(*a, **k))\n"], ids=["alone", "mirror"])
 @pytest.mark.parametrize("status", [403, 500])
-def test_a_server_that_refuses_differences_is_asked_for_the_whole_manifest(two, status):
+def test_a_server_that_refuses_differences_is_asked_for_the_whole_manifest(two, status, mirrors):
     """A bucket says 403 for what is not there."""
     facts, asked = two.run(
-        TWO + "ready = go()\ntell(ready=ready, tree=ramflash.tree())",
+        "Http = HttpTransport\n" + mirrors + TWO + "ready = go()\ntell(ready=ready, tree=ramflash.tree())",
         two.old,
         server=LISTEN + f"location ~ /stable.d/ {{ return {status}; }}",
     )
-    assert [status for _, status in asked] == [status, 200]
+    assert [s for _, s in asked] == [status] * (4 if mirrors and status == 500 else 1) + [200]
     assert facts == {"ready": True, "tree": files_of(2)}
 
 
@@ -525,3 +526,38 @@ def test_a_server_on_which_old_differences_stay_still_brings_every_board_to_the_
     facts, asked = world.run(TWO + script, tmp_path / "old")
     assert facts["steps"] == ["main = 2", "main = 8"]
     assert [status for _, status in asked] == [200, 404, 200, 200]
+
+
+def test_the_tag_of_a_difference_is_never_sent_for_the_whole_manifest_nor_for_another_difference(tmp_path):
+    """On a server that has one tag for all that is of one size and time."""
+    world = World(tmp_path)
+    world.publish(1)
+    shutil.copytree(world.tree, tmp_path / "old")
+    world.publish(2, terms=Terms(rollout=0))
+    world.keep(0)
+    shutil.rmtree(tmp_path / "www/tree0/stable.d")
+    world.publish(2, terms=Terms(rollout=100))
+    shutil.copy(world.tree / "stable.manifest", tmp_path / "www/tree0")
+    world.publish(2, terms=Terms(rollout=0))
+    script = """
+from ota.errors import NotModified
+asked = []
+class Card(SdTransport):
+    def _open(self, name, start=0, etag=None):
+        asked.append([name.split("/")[0], etag])
+        inner = super()._open(name)
+        if etag:
+            raise NotModified(name)
+        inner.etag = "x" if "manifest" in name else None
+        return inner
+u = over()
+u.transport = Card(ARGS[2])
+u.run(reset=False)
+u.run(reset=False)
+u.transport = Card(ARGS[4])
+ready = u.run(reset=False)
+tell(asked=[one for one in asked if one[0] != "blobs"], ready=ready)
+"""
+    facts, _ = world.run(TWO + script, tmp_path / "old", tmp_path / "www/tree0")
+    assert facts["asked"] == [["stable.d", None], ["stable.d", "x"], ["stable.d", "x"], ["stable.manifest", None]]
+    assert facts["ready"] is True
