@@ -140,8 +140,9 @@ class Channel:
         from .staging import adopt, check_space
         yield from adopt(u, state, slot)
         check_space(u, state["live"], slot)
-        # The tag of a difference is of no use once its base is not live.
-        state.update({"next": slot, "seq": release.seq, "etag": "" if self._crc else release.etag})
+        # The tag of a difference is of no use once its base is not live, but to say that one has asked.
+        etag = "" if self._crc and not u.verifier.seen else release.etag
+        state.update({"next": slot, "seq": release.seq, "etag": etag})
         if u.verifier.signs:
             state["time"] = max(state["time"], release.header.get("time", 0))
             if u.verifier.seen:
