@@ -14,6 +14,7 @@ LATE = {
     "channel.Channel._ask": "find",
     "channel.Channel._known": "find",
     "channel.Channel._tagged": "find",
+    "channel.Channel._receive": "manifest",
     "channel.Channel._whole": "find",
     "channel.Channel.find": "find",
     "channel.Channel._fetch": "place",
