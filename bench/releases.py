@@ -2,7 +2,7 @@
 
 import statistics
 
-from ota_host import mpy
+from ota_host import differences, mpy
 from ota_host.errors import HostError
 
 from . import fetch
@@ -35,6 +35,11 @@ def offered(old, new):
     return out
 
 
+def short(old, new):
+    """Bytes of what a board that has the Manifest `old` is sent for `new`: the difference."""
+    return len(differences.difference(old, new))
+
+
 def pairs():
     """(project, versions, kind, old files, new files) of every pair that can be compared in both kinds."""
     for name, was, becomes, old, new in fetch.releases():
@@ -57,7 +62,8 @@ def run(rows, web, layout, modules, temp):
         if set(takes) != set(changed):
             raise AssertionError(f"{name} {versions}: {set(takes) ^ set(changed)}")
         raw = sum(map(len, changed.values()))
-        one = {"raw": raw, "ours": sum(takes.values()), "manifest": len(second.raw), "all": sum(map(len, new.values()))}
+        one = {"raw": raw, "ours": sum(takes.values()), "manifest": short(first, second), "all": sum(map(len, new.values()))}
+        one["whole manifest"] = len(second.raw)
         one["raw added"] = sum(len(d) for p, d in changed.items() if p not in old)
         one["ours added"] = sum(n for p, n in takes.items() if p not in old)
         projects.add(name)
@@ -87,12 +93,15 @@ def _report(rows, kind, found, projects):
         ("ours", "files that changed"): (total["ours"] - total["ours added"], total["raw"] - total["raw added"]),
         ("ours", "files that changed or came"): (total["ours"], total["raw"]),
         ("ours", "the same, and the manifest"): (total["ours"] + total["manifest"], total["raw"]),
+        ("ours", "the same, and the whole manifest"): (total["ours"] + total["whole manifest"], total["raw"]),
         ("micropython_ota", "files that changed or came"): (total["all"], total["raw"]),
         ("limit", "files that changed or came"): (total["raw"], total["raw"]),
     }
     for (subject, of), (size, raw) in share.items():
         rows.add("e", subject, "share_of_changed", round(100 * size / raw, 2), "%", of=of, **more)
-    for key in ("raw", "ours", "manifest", "all"):
-        rows.add("e", "ours", f"median_{key}", round(statistics.median(one[key] for one in found)), "B", **more)
+    for key in ("raw", "ours", "manifest", "whole manifest", "all"):
+        rows.add("e", "ours", f"median_{key.replace(' ', '_')}", round(statistics.median(one[key] for one in found)), "B", **more)
+    fewer = [one["all"] / (one["ours"] + one["manifest"]) for one in found]
+    rows.add_spread("e", "ours", "times_fewer_than_micropython_ota_a_pair", fewer, "", **more)
     each = [100 * one["ours"] / one["raw"] for one in found if one["raw"]]
     rows.add_spread("e", "ours", "share_of_changed_a_pair", each, "%", **more)

@@ -44,6 +44,8 @@ class Bench:
         for prog in progs:
             boards.blank(self.image(OURS, prog), self.mpy, prog, load.blocks)
             self._three_lives(self.image(OURS, prog), prog, self.url(OURS))
+            if not load.changed:  # with its first check after an update a board learns the tag
+                self._ours(self.image(OURS, prog), prog, self.url(OURS))
             if self.subjects == (OURS,):
                 continue
             boards.blank(self.image(LIMIT, prog), self.mpy, prog, load.blocks)

@@ -7,8 +7,8 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 import sys
 from random import getrandbits
 
-from .bootguard import NEW, header, lines, save, spare
-from .errors import HashError, NotFoundError, NotModified, PolicyError
+from .bootguard import base, header, lines, save, spare
+from .errors import ManifestError, NotFoundError, NotModified, PolicyError, TransportError, VerifyError
 from .transports import Lines
 
 
@@ -18,11 +18,13 @@ class Channel:
     def __init__(self, u, name):
         self._u = u
         self._name = name
+        self._crc = ""  # see _ask
 
-    def find(self, state, release):
+    def find(self, state, release, whole=False):
         """Fill `release` and return True when the channel offers one for this board.
 
-        One request; of the manifest only the header is read yet.
+        One request, two when the server has no difference from what is live; of the manifest only
+        the header is read yet. With `whole` no difference is asked for.
         """
         u = self._u
         u.verifier.begin(u.transport, self._name, state)
@@ -30,14 +32,8 @@ class Channel:
 
         live = header(u.root, state["live"])
         time = clock(state)
-        known = self._known(state, live, time)
         try:
-            if known and u.verifier.seen:  # the verifier has asked already
-                raise NotModified(self._name)
-            # On a full flash it is the write that says so; what a cut left in the slot is written over.
-            left = u.storage.size(".ota/" + spare(state)) or 0
-            limit = max(u.storage.free() + left, u.storage.block)
-            stream = u.transport.open(self._name + ".manifest", 0, known, limit=limit)
+            stream = self._ask(state, live, time, whole)
         except NotModified:
             if state["phase"] != "staging":
                 u.tell("current", None)
@@ -47,10 +43,15 @@ class Channel:
         from .manifest import Reader
 
         release.stream = stream
-        reader = Reader(Lines(stream).readline, u.verifier.update)
-        etag = "%s %s" % (self._name, stream.etag) if stream.etag else ""
+        try:
+            reader = Reader(Lines(stream).readline, u.verifier.update)
+            why = judge(reader.header, state, u.project or live.get("project"), u.device_id(), time)
+        except (ManifestError, PolicyError) as e:
+            if not self._crc:
+                raise
+            return self._whole(state, release, e)
+        etag = "%s %s" % (self._tagged(), stream.etag) if stream.etag else ""
         release.take(reader.header, etag if len(etag) < 200 else "", reader)
-        why = judge(reader.header, state, u.project or live.get("project"), u.device_id(), time)
         if not why:
             return True
         release.close()
@@ -60,16 +61,45 @@ class Channel:
         u.tell(why, release.version)
         return False
 
-    def _known(self, state, live, time):
-        # The etag to ask with; None when "still the same" would be no news.
+    def _tagged(self):
+        # What an etag is of. Those of two objects may be equal, so the name goes with it.
+        # Four digits are enough, and in 128 bytes littlefs keeps the state in the folder's list.
+        return self._name + ("/%s" % self._crc[:4] if self._crc else "")
+
+    def _ask(self, state, live, time, whole):
         u = self._u
-        # Etags of two channels may be equal, so the name goes with it.
-        name, _, etag = state["etag"].partition(" ")
+        of, tag = ("", None) if whole else self._known(state, live, time)
+        if tag and u.verifier.seen:  # the verifier has asked already
+            raise NotModified(self._name)
+        # On a full flash it is the write that says so; what a cut left in the slot is written over.
+        left = u.storage.size(".ota/" + spare(state)) or 0
+        limit = max(u.storage.free() + left, u.storage.block)
+        # Of the file lines that the answer is the difference from; empty for all of the manifest.
+        for self._crc in ("" if whole else live.get("crc", ""), ""):
+            name = self._name + (".d/%s" % self._crc if self._crc else "") + ".manifest"
+            try:
+                return u.transport.open(name, 0, tag if of == self._tagged() else None, limit=limit)
+            except TransportError as e:
+                # A bucket may say 403 for what is not there.
+                if not self._crc or e.retry_s or not e.status and not isinstance(e, NotFoundError):
+                    raise
+                u.tell("fallback", e)
+
+    def _whole(self, state, release, error):
+        # The difference was no good: whether there is a release when all of the manifest is asked for.
+        self._u.tell("fallback", error)
+        release.close()
+        return self.find(state, release, True)
+
+    def _known(self, state, live, time):
+        # What the board has a tag of, and the tag; None when "still the same" would be no news.
+        u = self._u
+        of, _, tag = state["etag"].partition(" ")
         if live.get("expires", time) < time or u.verifier.seen not in ("", state.get("seen")):
-            return None  # of a server that is held back
+            return of, None  # of a server that is held back
         if u.verifier.signs and not u.verifier.seen and not getrandbits(4):
-            return None  # no tag is signed: somebody may have given us that of the next release
-        return etag if name == self._name else None
+            return of, None  # no tag is signed: somebody may have given us that of the next release
+        return of, tag
 
     def stage(self, release, state):
         """Put all that differs on flash, verified; a generator of progress."""
@@ -79,11 +109,12 @@ class Channel:
             yield from self._begin(release, state)
         release.close()
         _unload("manifest", "policy", "staging")
+        from .place import stage_file
         from .plan import FETCH, PATCH, plan
 
         for what, path, old, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
             if what in (FETCH, PATCH):
-                yield from self._stage_file(path, old, entry)
+                yield from stage_file(u, path, old, entry)
 
     def _begin(self, release, state):
         u = self._u
@@ -92,105 +123,67 @@ class Channel:
 
             drop(u, state)
         state["next"] = ""
+        if self._crc and not state["live"]:  # it has turned out to be no base for a difference
+            release.close()
         if not release.reader:
             seq = release.seq
             if not self.find(state, release) or release.seq != seq:
                 raise PolicyError("the channel %s no longer offers seq %d" % (self._name, seq))
         slot = spare(state)
-        good = False
-        try:
-            signed = yield from self._receive(release.reader, slot)
-            release.close()
-            _unload("manifest", "policy")  # a signature needs the room
-            u.verifier.authenticate(*signed)
-            good = True
-        finally:
-            if not good:  # it may have taken all of the flash
-                u.storage.remove(".ota/" + slot)
+        while True:
+            try:
+                yield from self._take(release, state, slot)
+                break
+            except (ManifestError, VerifyError, MemoryError) as e:
+                if not self._crc or not self._whole(state, release, e):
+                    raise
         from .staging import adopt, check_space
         yield from adopt(u, state, slot)
         check_space(u, state["live"], slot)
-        state.update({"next": slot, "seq": release.seq, "etag": release.etag})
+        # The tag of a difference is of no use once its base is not live, but to say that one has asked.
+        etag = "" if self._crc and not u.verifier.seen else release.etag
+        state.update({"next": slot, "seq": release.seq, "etag": etag})
         if u.verifier.signs:
             state["time"] = max(state["time"], release.header.get("time", 0))
             if u.verifier.seen:
                 state["seen"] = u.verifier.seen
         save(u.root, state, "staging")
 
-    def _receive(self, reader, slot):
-        # Writes the manifest to `slot` as it comes, checked line by line; gives what says whose it is.
-        count = 0
-        with self._u.storage.open(".ota/" + slot, "wb") as out:
-            out.write(reader.raw)
-            for _ in reader:
-                out.write(reader.raw)
-                count += 1
-                yield "manifest", count, reader.header["files"]
-        return reader.digest, reader.signatures, reader.header
-
-    def _stage_file(self, path, old, entry):
+    def _take(self, release, state, slot):
+        # Puts the manifest into `slot`, and asks whose it is.
         u = self._u
-        want = entry["h"]
-        hashed = u.verifier.hasher() is not None
-        there = u.storage.size(path + NEW)
-        if there == entry["s"] and hashed:
-            from .fetch import hash_of
-
-            if (yield from hash_of(u, path + NEW)) == want:
-                return
-        u.tell("fetch", path)
-        error = None
-        for limit, name, kind in _ways(old, entry, there, hashed):
-            if error:
-                u.tell("fallback", error)
-            try:
-                _, got = yield from self._fetch(path, entry["s"], limit, name, kind)
-                if got == want or not hashed:
-                    return
-                error = HashError("%s: sha256 is %s, the manifest says %s" % (path, got, want))
-            except (HashError, NotFoundError, MemoryError, ImportError) as e:
-                error = e
-            u.storage.remove(path + NEW)
-        raise error
-
-    def _fetch(self, path, size, limit, name, kind):
-        from .fetch import fetch
-
-        u = self._u
-        new_hasher = u.verifier.hasher
-        if not kind:
-            return (yield from fetch(u, path, name, size, new_hasher, start=size - limit))
-        from .patch import Inflater, patched, whole
-
-        old = u.storage.open(path) if kind == "d" else None
-
-        def unpack(stream):
-            if not old:
-                return whole(Inflater(stream), size, u.buffer)
-            old.seek(0)
-            return patched(old, Inflater(stream), size, u.buffer)
-
+        good = False
         try:
-            return (yield from fetch(u, path, name, size, new_hasher, unpack=unpack, limit=limit))
+            signed = yield from self._receive(release.reader, state["live"], slot)
+            release.close()
+            _unload("manifest", "policy", "merge")  # a signature needs the room
+            u.verifier.authenticate(*signed)
+            good = True
+        finally:
+            if not good:  # it may have taken all of the flash
+                u.storage.remove(".ota/" + slot)
+
+    def _receive(self, reader, live, slot):
+        # Writes the manifest to `slot` as it comes, checked line by line; gives what says whose it is.
+        old = None
+        count = 0
+        try:
+            if self._crc:
+                _unload("policy")
+                from .merge import merge
+
+                old = open(base(self._u.root) + ".ota/" + live, "rb")
+                reader.readline = merge(reader.readline, old.readline)
+            with self._u.storage.open(".ota/" + slot, "wb") as out:
+                out.write(reader.raw)
+                for _ in reader:
+                    out.write(reader.raw)
+                    count += 1
+                    yield "manifest", count, reader.header["files"]
         finally:
             if old:
                 old.close()
-
-
-def _ways(old, entry, there, hashed):
-    # How a file may come: (bytes to fetch, name, kind), the fewest bytes first.
-    want = entry["h"]
-    blob = "blobs/%s/%s" % (want[:2], want)
-    ways = [(entry["s"], blob, "")]
-    if hashed:
-        if there and there < entry["s"]:  # the start of it came before
-            ways.append((entry["s"] - there, blob, ""))
-        if "z" in entry:
-            ways.append((entry["z"], blob + ".z", "z"))
-        base = old["h"][:16] if old and old.get("h") else ""
-        if base in entry.get("d", ()):
-            ways.append((entry["d"][base], "deltas/%s-%s" % (base, want[:16]), "d"))
-    return sorted(ways)
+        return reader.digest, reader.signatures, reader.header
 
 
 def _unload(*names):

@@ -5,6 +5,7 @@ eight lines of signatures. The limits below are part of the format.
 """
 
 import json
+from binascii import crc32
 from hashlib import sha256
 
 from .errors import ManifestError
@@ -79,6 +80,8 @@ def check_header(header):
     for key in ("expires", "time"):
         if key in header:
             _number(header, key)
+    if "crc" in header:
+        _hex(header["crc"], 8)
     for key in ("requires", "rollout"):
         if not isinstance(header.get(key, {}), dict):
             _bad(key, header[key], "must be an object")
@@ -117,14 +120,14 @@ class Reader:
     Iterate over it for the file entries (dicts); after the end, `digest` (bytes) is
     the SHA-256 of all that a signature covers and `signatures` the list of dicts of the
     last lines, empty for an unsigned manifest. `raw` is the line just read (bytes), and
-    `update` gets each that a signature covers.
+    `update` gets each that a signature covers. Another `readline` may give what follows the header.
 
     Raises:
         ManifestError: by the constructor for the header, while iterating for the rest.
     """
 
     def __init__(self, readline, update=None):
-        self._readline = readline
+        self.readline = readline
         self._update = update
         self._hash = sha256()
         self._count = 0
@@ -134,7 +137,7 @@ class Reader:
         self._cover()
 
     def _line(self):
-        self.raw = raw = self._readline(LINE + 1)
+        self.raw = raw = self.readline(LINE + 1)
         self._count += 1
         if len(raw) > LINE:
             _bad("line", self._count, "is over %d bytes" % LINE)
@@ -154,6 +157,7 @@ class Reader:
     def __iter__(self):
         left = self.header["size"]
         last = ""
+        crc = 0
         for _ in range(self.header["files"]):
             entry = check_entry(self._line())
             if self.raw.startswith(_SIG):
@@ -163,10 +167,14 @@ class Reader:
                 _bad("path", entry["p"], "does not sort after %r" % last)
             last = entry["p"]
             left -= entry["s"]
+            crc = crc32(self.raw, crc)
             self._cover()
             yield entry
         if left:
             _bad("size", self.header["size"], "differs from its files by %d" % left)
+        crc = "%08x" % crc
+        if self.header.get("crc", crc) != crc:
+            _bad("crc", self.header["crc"], "that of its file lines is %s" % crc)
         self.digest = self._hash.digest()
         self._end()
 
@@ -177,14 +185,14 @@ class Reader:
 
     def _end(self):
         # Each readline may be the end of the file or one more line of signatures.
-        readline = self._readline
+        readline = self.readline
         while True:
             first = readline(1)
             if not first:
                 return
             if self._count - self.header["files"] > SIGNATURES:
                 _bad("line", self._count + 1, "stands after %d lines of signatures" % SIGNATURES)
-            self._readline = lambda n: first + readline(n - 1)
+            self.readline = lambda n: first + readline(n - 1)
             signatures = self._line().get("sig")
             is_list = isinstance(signatures, list) and self.raw.startswith(_SIG)
             if not is_list or not all(isinstance(s, dict) for s in signatures):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from . import delta, legacy
+from . import delta, differences, legacy
 from .errors import ConfigError, HostError, OutsideError
 from .keys import Seal, check_signatures, split
 from .release import check_version
@@ -99,6 +99,7 @@ class _Audit:
         self._check_releases(releases)
         for name, head in heads.items():
             self._check_channel(name, head, releases)
+            self._check_differences(name, head, [*releases.values(), *heads.values()])
         self._check_projects({**releases, **heads})
         self._check_contents()
         self._check_forms()
@@ -158,6 +159,12 @@ class _Audit:
         if expires and expires < time.time():
             when = time.strftime("%Y-%m-%d", time.gmtime(expires))
             self.report.warnings.append(f"{name}: expired on {when}: boards refuse it; publish it again with --expires")
+
+    def _check_differences(self, channel, head, known):
+        for path in sorted((self.tree.folder / (channel + differences.FOLDER)).glob("[!.]*" + END)):
+            problem = differences.problem(path.read_bytes(), channel, head, path.name[: -len(END)], known)
+            if problem:
+                self._problem(path.relative_to(self.tree.folder), *problem)
 
     def _check_projects(self, manifests):
         names = sorted({m.header["project"] for m in manifests.values()})

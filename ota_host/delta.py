@@ -215,6 +215,7 @@ class Forms:
     def __post_init__(self):
         self.files = {}  # name -> content (bytes), of all that the lines name
         self._digests = [{e["p"]: e["h"] for e in base.entries} for base in self.bases]
+        self._before = {e["p"]: e for base in self.bases[:1] for e in base.entries}
 
     def lines(self, entries):
         """The file lines (list of dicts) with `z` and `d`; fills `files`."""
@@ -237,7 +238,17 @@ class Forms:
         for old in dict.fromkeys(d[entry["p"]] for d in self._digests if entry["p"] in d):
             if old != entry["h"]:
                 entry = self._with_patch(entry, old, data, least)
-        return entry
+        return self._as_before(entry)
+
+    def _as_before(self, entry):
+        # A line that stays as it was does not travel: older patches than wanted do no harm in it.
+        before = self._before.get(entry["p"], {})
+        patches = before.get("d", {})
+        same = {**before, "d": None} == {**entry, "d": None}
+        if not same or not entry.get("d", {}).items() <= patches.items():
+            return entry
+        gone = [base for base in patches if self.tree.read(self.tree.patch(base, entry["h"])) is None]
+        return entry if gone else before
 
     def _with_patch(self, entry, old, data, least):
         base, patches = old[:16], entry.get("d", {})

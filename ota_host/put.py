@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ota.version import compare
 
-from . import bootcheck
+from . import bootcheck, differences
 from .errors import HostError
 from .keys import Seal, split
 from .terms import on_terms
@@ -135,14 +135,20 @@ class Put:
         if shown:
             files.append(("version", shown.encode()))
         if self.target:
+            short = differences.files(self.tree, self.channel, self.target)
+            # From here to the end boards find no difference, and ask for the manifest that is there.
+            self.tree.keep_only(self.channel + differences.FOLDER, short)
             files.append((self.channel + ".manifest", self.target.raw))
+            files += short.items()
         self._write(files)
         self._note_legacy(shown)
         return self.done
 
     def _write(self, files):
         for i, (name, data) in enumerate(files, 1):
-            if self.tree.write(name, data):
+            # A difference that replaces one must not look as old as that to a server.
+            after = self.channel + ".manifest" if name.startswith(self.channel + differences.FOLDER) else ""
+            if self.tree.write(name, data, after):
                 self.done.written.append(name)
             self.progress("writing", i, len(files))
 

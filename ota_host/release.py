@@ -6,7 +6,8 @@ The rules that every tree keeps:
 - A channel's manifest is that of its release; only `expires`, `rollout` and the signatures may be
   changed later, and of a signed one the `channel` and the `time` at which it was made.
 - Files are written in an order in which every reader finds whole releases: contents, their
-  smaller forms, the release's manifest, the legacy layout with `version` last of it, the channel's manifest last of all.
+  smaller forms, the release's manifest, the legacy layout with `version` last of it, the channel's manifest;
+  last of all its differences, of which those of the manifest before are removed before it is replaced.
 """
 
 import re
@@ -349,7 +350,7 @@ def _check_same(made, release):
 
 
 def _again(source, version, seq, entries):
-    header = {key: value for key, value in source.header.items() if key not in ("channel", "time", "expires", "rollout")}
+    header = {key: value for key, value in source.header.items() if key not in ("channel", "time", "expires", "crc", "rollout")}
     header.update(version=version, seq=seq)
     return parse_manifest(line(header) + b"".join(map(line, entries)), "the new manifest")
 

@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+import zlib
 from dataclasses import dataclass
 
 from ota.manifest import NUMBER
@@ -12,7 +13,7 @@ from .tree import parse_manifest
 
 _DAY = 86400  # seconds
 # The format's order of the header's keys.
-_ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "requires", "rollout")
+_ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc", "requires", "rollout")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ def line(obj):
     return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+def crc(lines):
+    """The CRC-32 of the file lines (bytes) of a manifest, as its header has it."""
+    return f"{zlib.crc32(lines):08x}"
+
+
 def on_terms(manifest, terms, channel, salt=None, signs=False):
     """The same release on other terms, without signatures; `manifest` itself when nothing changes.
 
@@ -47,6 +53,7 @@ def on_terms(manifest, terms, channel, salt=None, signs=False):
     """
     header = dict(manifest.header)
     made = header.pop("time", None)
+    header["crc"] = crc(manifest.lines())
     if signs:
         header["channel"] = channel
     elif header.get("channel") != channel:

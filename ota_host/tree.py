@@ -2,6 +2,7 @@
 
     <project>/
       stable.manifest              one per channel: replaced last
+      stable.d/<crc>.manifest      the same as its difference from what boards have, see `differences`
       blobs/<2 hex>/<sha256 hex>   contents, immutable; with .z behind it the same as a zlib stream
       deltas/<16 hex>-<16 hex>     patches from one content to another, immutable
       releases/<version>.manifest  every release ever published, immutable
@@ -166,8 +167,11 @@ class Tree:
         except OSError as e:
             raise OutsideError(f"{e.filename or self.folder}: {e.strerror or e}") from None
 
-    def write(self, name, content):
+    def write(self, name, content, after=""):
         """Give the file `name` the content (bytes), whole or not at all; hold the lock.
+
+        Args:
+            after (str): the name of a file that it is no older than.
 
         Returns:
             bool: False when it had it already.
@@ -183,9 +187,19 @@ class Tree:
             f.flush()
             os.fsync(f.fileno())
         _make_later(scratch, path)
+        if after:
+            os.utime(scratch, (max(scratch.stat().st_mtime, (self.folder / after).stat().st_mtime),) * 2)
         os.replace(scratch, path)
         _sync_folder(path.parent)
         return True
+
+
+    def keep_only(self, folder, files):
+        """Remove what a folder holds but for the files (dict: name -> content) that are as here; hold the lock."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in sorted((self.folder / folder).iterdir()):
+                if path.read_bytes() != files.get(path.relative_to(self.folder).as_posix()):
+                    path.unlink()
 
 
 def _make_later(new, old):

@@ -73,7 +73,7 @@ def test_a_board_file_cross_compiles(path, tmp_path):
 
 
 # The pure modules, and who may have more of the library: the kit tests the plug-in bases.
-PURE = {"ota.version", "ota.manifest", "ota.plan", "ota.errors"}
+PURE = {"ota.version", "ota.manifest", "ota.merge", "ota.plan", "ota.errors"}
 MORE = {
     "ota_host/testing.py": {"ota.storage", "ota.transports", "ota.verifiers"},
     "ota_host/library.py": {"ota"},

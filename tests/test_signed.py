@@ -47,7 +47,7 @@ class TestPublish:
         made = project(tmp_path, {"boot.py": BOOT})
         done = publish(made, "v1.0.0", seal=seal(signer), terms=Terms(expires=1, now=DAY * 20000 + 0.9))
         header = manifest(made)[0]
-        assert list(header) == ["ota", "project", "channel", "version", "seq", "time", "expires", "files", "size"]
+        assert list(header) == ["ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc"]
         assert (header["time"], done.signed) == (DAY * 20000, [signer.key_id])
         body, (signature,) = split(head(made))
         verify_apart(signer.board_key, body, base64.b64decode(signature["sig"]))
@@ -69,7 +69,8 @@ class TestPublish:
         publish(made, "v1.0.0", seal=seal(signers["RS256"]), terms=Terms(rollout=10, now=DAY))
         first = head(made)
         done = publish(made, "v1.0.0", seal=seal(signers["RS256"]), terms=Terms(rollout=50, now=DAY + 7))
-        assert done.written == ["stable.manifest"] and manifest(made)[0]["time"] == DAY + 7
+        short = f"stable.d/{manifest(made)[0]['crc']}.manifest"
+        assert done.written == ["stable.manifest", short] and manifest(made)[0]["time"] == DAY + 7
         assert check_signatures(head(made), [signers["RS256"].board_key]) == [signers["RS256"].key_id]
         assert head(made, "releases/v1.0.0.manifest") == first
 
@@ -225,8 +226,9 @@ class TestTrust:
         assert found(seal(keys=[signers["other"]])) == [("stable.manifest", "0 that verify")]
         path = made.tree / "stable.manifest"
         path.write_bytes(path.read_bytes().replace(b'"time":86400', b'"time":86401'))
-        assert found(None) == []
-        assert found(seal(keys=[es])) == [("stable.manifest", "one that does not verify"), ("stable.manifest", "0 that verify")]
+        short = f"stable.d/{manifest(made)[0]['crc']}.manifest", "that of another manifest"
+        assert found(None) == [short]
+        assert found(seal(keys=[es])) == [("stable.manifest", "one that does not verify"), ("stable.manifest", "0 that verify"), short]
 
 
 class TestSecrets:

@@ -471,8 +471,13 @@ class TestOnTheBoard:
         # What TUF does not vouch for yet is not even asked for.
         assert board()[0] == "False" and board.live() == "print(1)\n"
         assert ota("tuf", "publish", *words(files, "targets", "online"))[0] == 0
-        assert board()[0] == "True" and board.live() == "print(2)\n"
+        said, asked = board()
+        assert said == "True" and board.live() == "print(2)\n"
+        # The manifest came as its difference; that it is the newest one, the timestamp says.
+        assert [path[:8] for path, _ in asked if "manifest" in path] == ["stable.d"]
+        assert board() == ("False", [["tuf/2.root.json", 404], ["tuf/timestamp.json", 200]])
         release("print(3)\n")
+        assert board() == ("False", [["tuf/2.root.json", 404], ["tuf/timestamp.json", 200]])
         change = [*words(files, "online", option="--old"), *words(files, "new", option="--new"), *words(files, "root2")]
         for role in ("snapshot", "timestamp"):
             assert ota("tuf", "rotate", role, *change)[0] == 0

@@ -41,6 +41,7 @@ class MirrorTransport(Transport):
         said = []
         kind = TransportError
         waits = []  # seconds that each asks to be left alone for
+        statuses = []
         for _ in self._mirrors:
             self._last = self._at
             mirror = self._mirrors[self._at]
@@ -55,12 +56,14 @@ class MirrorTransport(Transport):
             except OtaError as e:
                 said.append(str(e))
                 waits.append(getattr(e, "retry_s", 0))
+                statuses.append(getattr(e, "status", 0))
                 # That one says there is none counts for more than that another is down.
                 if isinstance(e, NotFoundError):
                     kind = NotFoundError
                 self.leave(self._at)
         error = kind("; ".join(said))
         error.retry_s = min(waits)
+        error.status = min(statuses)  # 0 when one of them did not answer
         raise error
 
     def leave(self, at):

@@ -9,6 +9,7 @@ from .program import FUNCTIONS
 PHASES = {
     "policy": "find",
     "manifest": "manifest",
+    "merge": "manifest",
     "verifiers.rs256": "check",
     "verifiers.es256": "check",
     "fetch": "place",

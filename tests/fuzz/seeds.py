@@ -34,6 +34,20 @@ def manifests():
     yield "signed", lines({"a": {}, "a/b": {}}, {"sig": [{"key": "k", "alg": "RS256", "sig": "AA=="}]}, {"sig": [{}]})
 
 
+def differences():
+    """The manifest that a board has, and what makes a newer one of it."""
+    old = lines({"a": {}, "lib/b.py": {"z": 1}, "lib/c.py": {}, "main.py": {}})
+    rows = {"a": {"c": 1}, "lib/c.py": {}, "lib/é.py": {}, "main.py": {}}
+    new = lines(rows).split(b"\n", 1)[1]
+    head = lines(rows, seq=8, crc="%08x" % crc32(new)).split(b"\n")[0] + b"\n"
+    had = set(old.splitlines(True))
+    sent = sorted([x for x in new.splitlines(True) if x not in had] + [line({"p": "lib/b.py"})])
+    yield "changed", old + CUT + head + b"".join(sent)
+    yield "signed", old + CUT + head + b"".join(sent) + line({"sig": [{"key": "k", "alg": "RS256", "sig": "AA=="}]})
+    yield "none", old + CUT + old
+    yield "all", lines({}) + CUT + lines(rows)
+
+
 def answer(body, *headers, status="200 OK"):
     return "\r\n".join(["HTTP/1.1 " + status, *headers, "", ""]).encode() + body
 
@@ -206,6 +220,7 @@ def seeds():
     metadata = {kind: b"%d" % i + repository[kind] for i, kind in enumerate(("root", "timestamp", "snapshot", "targets"))}
     found = {
         "manifest": dict(manifests()),
+        "difference": dict(differences()),
         "http": dict(answers()),
         "state": dict(states()),
         "signature": dict(inputs),

@@ -82,6 +82,36 @@ def _manifest(readline, data):
     return _mark(hexlify(reader.digest), files, len(reader.signatures))
 
 
+def difference(data):
+    """A manifest and a difference from it: what comes out keeps every rule of a manifest, and is of their lines."""
+    from ota.transports import Lines
+
+    old, _, new = data.partition(CUT)
+    first = _said(_difference, BytesIO(new).readline, old, new)
+    second = _said(_difference, Lines(Pieces(new), 1 + len(new) % 200).readline, old, new)
+    _need(first == second, "from a stream %s, from a file %s" % (second, first))
+    return first
+
+
+def _difference(readline, old, new):
+    from ota.manifest import Reader
+    from ota.merge import merge
+
+    reader = Reader(readline)
+    covered = [reader.raw]
+    reader.readline = merge(reader.readline, BytesIO(old).readline)
+    last = ""
+    for entry in reader:
+        _need(entry["p"] > last and reader.raw in (old if reader.raw in old else new), "line %r" % reader.raw)
+        last = entry["p"]
+        covered.append(reader.raw)
+    whole = b"".join(covered)
+    _need(len(whole) <= len(old) + len(new) and sha256(whole).digest() == reader.digest, "digest")
+    crc = "%08x" % crc32(whole[len(covered[0]) :])
+    _need(reader.header.get("crc", crc) == crc and len(covered) == reader.header["files"] + 1, "sums")
+    return _mark(hexlify(reader.digest), len(reader.signatures))
+
+
 def http(data):
     """What servers say, a part for each connection: a whole object, then the rest of another."""
     transport = Wire(data.split(CUT))
@@ -337,6 +367,7 @@ def config(data):
 
 TARGETS = {
     "manifest": manifest,
+    "difference": difference,
     "http": http,
     "state": state,
     "signature": signature,
@@ -357,7 +388,7 @@ def loaded():
 
 
 _USED = (
-    "ota.manifest ota.policy ota.bootguard ota.transports.http ota.verifiers.signature ota.verifiers.rs256"
+    "ota.manifest ota.merge ota.policy ota.bootguard ota.transports.http ota.verifiers.signature ota.verifiers.rs256"
     " ota.verifiers.es256 ota.verifiers.hs256 ota.verifiers.ps256 ota.verifiers.ed25519 ota.verifiers.tuf.client"
     " ota.verifiers.tuf.files ota.verifiers.tuf.keys ota.verifiers.tuf.paths ota.patch ota_host.config"
 ).split()

@@ -5,7 +5,10 @@ import zlib
 
 from support import ROOT, delta, release
 
+from ota_host import differences
 from ota_host.proof import Scenario, digests
+from ota_host.terms import crc, line
+from ota_host.tree import parse_manifest
 
 OLD = {
     "boot.py": "boot 1 " * 40,
@@ -49,6 +52,7 @@ JOBS = {
     "files in parts": (("stop 9", "boot", *UPDATE), "new"),
     "deltas": (UPDATE, "new"),
     "wrong deltas": (UPDATE, "new"),
+    "difference": (UPDATE, "new"),
 }
 
 
@@ -70,8 +74,25 @@ def scenario(folder, job, *, old=OLD, new=NEW, hand=HAND, **flash):
             base, digest = (hashlib.sha256(t.encode()).hexdigest()[:16] for t in (old[path], text))
             wrong = delta(old[path].encode(), text.replace("edited", "Edited").encode())
             (folder / f"two/deltas/{base}-{digest}").write_bytes(wrong)
+    if job == "difference":
+        hand = {}
+        trees = [digests({p: d.encode() for p, d in files.items()}) for files in (old, new)]
+        _offer_difference(folder)
     name = " ".join([job, *(f"{k} {v}" for k, v in flash.items())])
     return Scenario(name, *trees, str(folder / "one"), str(folder / "two"), steps, ends, hand, **flash)
+
+
+def _offer_difference(folder):
+    # The manifest of `two` comes as its difference from that of `one`.
+    made = []
+    for name in ("one", "two"):
+        path = folder / name / "stable.manifest"
+        there = parse_manifest(path.read_bytes(), name)
+        path.write_bytes(line({**there.header, "crc": crc(there.lines())}) + there.lines())
+        made.append(parse_manifest(path.read_bytes(), name))
+    path = folder / "two" / differences.name("stable", made[0].header["crc"])
+    path.parent.mkdir()
+    path.write_bytes(differences.difference(*made))
 
 
 def self_update(folder, job="update", **flash):
