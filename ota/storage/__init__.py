@@ -25,8 +25,12 @@ class Storage:
 
     def open(self, path, mode="rb"):
         """Open a file, `rb` or `wb`; the folders of one to write are made."""
-        if mode[0] == "w" and "/" in path:
-            self.mkdir(path[: path.rfind("/")])
+        try:
+            return self._open(path, mode)
+        except OSError as e:
+            if e.errno != 2 or mode == "rb" or "/" not in path:  # ENOENT
+                raise refused(path, e)
+        self.mkdir(path[: path.rfind("/")])
         return self._do(self._open, path, mode)
 
     def replace(self, src, dst):

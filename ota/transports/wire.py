@@ -17,7 +17,10 @@ _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&
 
 
 def quote(name, plain=_PLAIN):
-    return "".join(c if c in plain else "".join("%%%02X" % b for b in c.encode()) for c in name)
+    # MicroPython keeps each character that a loop over a text meets as a name, for ever: hence bytes.
+    if not name.strip(plain):
+        return name
+    return "".join(chr(b) if b < 128 and chr(b) in plain else "%%%02X" % b for b in name.encode())
 
 
 def split(url):
@@ -27,7 +30,7 @@ def split(url):
     host, _, port = netloc.rpartition(":")
     if not host or netloc.endswith("]"):
         host, port = netloc, ""
-    plain = host and "@" not in netloc and min(netloc) > " " and not port.strip("0123456789")
+    plain = host and "@" not in netloc and min(netloc.encode()) > 32 and not port.strip("0123456789")
     if scheme not in ("http", "https") or not plain:
         raise TransportError("url %r is not http(s)://host[:port]/path" % url)
     port = int(port or (443 if scheme == "https" else 80))
@@ -93,7 +96,7 @@ class Body:
         self._left = 0 if self._chunked else self.size
         self._keep = headers.get("connection", "").lower() != "close" and headers["1.1"]
         etag = headers.get("etag", "")  # for the next request and the state: only what is plain
-        self.etag = etag if etag and " " <= min(etag) and max(etag) < "\x7f" else None
+        self.etag = etag if etag and 32 <= min(etag.encode()) and max(etag.encode()) < 127 else None
         self.start = 0
         if self.size == 0:
             self._end()

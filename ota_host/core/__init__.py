@@ -15,7 +15,7 @@ from ..mpy import compile_small
 from .bridge import bridge
 from .choose import ALONE, PHASES, Choice
 from .constants import merge_empty, write_out
-from .late import LATE, split
+from .late import LATE, call_directly, split
 from .names import Names
 from .program import Program, Symbol
 from .texts import ERROR, FILE, add_reader, move_errors, move_texts
@@ -58,9 +58,10 @@ def sources(words, folder=None):
     made = {f"ota/{name}.py": tree for name, tree in _apart(names, lazy, folder).items()}
     made[f"ota/{_TRIAL}.py"] = transient(Program(folder).bind(), _TRIAL)
     bridge(program)
-    split(program)
+    split(program, {*names, *(b for n in names for b in _BASES.get(n, ()))})
     add_reader(program)
-    write_out(program.bind())
+    call_directly(program.bind())
+    write_out(program)
     roots = {Symbol(lazy[n], n) for n in names if lazy[n] not in (_TRIAL, _APART, "bootguard")}
     whole = {Symbol(lazy[b], b) for s in roots if s.name in _BASES for b in (s.name, *_BASES[s.name])}
     without = {"fileset", *_VERIFIERS} - {f"verifiers.{a.lower()}" for a in algorithms}
@@ -146,7 +147,7 @@ def _used(source):
 
 def file_names():
     """The names that files of a core may have."""
-    modules = {*LATE.values(), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", "clock", _APART, _TRIAL}
+    modules = {*filter(None, LATE.values()), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", "clock", _APART, _TRIAL}
     return {f"{name}.mpy" for name in modules | {"__init__", "bootguard", "errors", "hs256"}} | {FILE}
 
 

@@ -4,39 +4,73 @@ import ast
 
 from .program import Symbol
 
+# What goes with whoever calls it, as a copy in each of their modules.
+WITH_CALLERS = ""
 # Where methods, functions and classes go. What is not here, or not there any more, stays where it is.
 LATE = {
+    "bootguard._where": "setup",
     "bootguard.load": "state",
     "bootguard._record": "state",
+    "bootguard.reset": "rare",
     "bootguard.save": "state",
     "bootguard.sum_of": "state",
     "bootguard.unsound": "state",
+    "channel.Channel.__init__": WITH_CALLERS,
     "channel.Channel.find": "find",
-    "channel.Channel._fetch": "place",
+    "channel.Channel._begin": "begin",
+    "channel.Channel._known": WITH_CALLERS,
+    "channel.Channel._receive": WITH_CALLERS,
+    "channel.Channel._fetch": WITH_CALLERS,
     "channel.Channel._stage_file": "place",
     "manifest.Reader": "manifest",
+    "plan.plan": "plan",
     "policy.clock": "check",
     "policy.judge": "check",
     "staging.adopt": "state",
     "staging.check_space": "state",
     "staging.drop": "state",
-    "transports.Stream.__init__": "open",
+    "storage.Storage.__init__": WITH_CALLERS,
+    "storage.Storage.replace": "disk",
+    "storage.Storage.list": "disk",
+    "storage.Storage.mkdir": "disk",
+    "storage.Storage.free": "disk",
+    "storage.Storage._fail": "disk",
+    "storage.Storage._free_of": "disk",
+    "storage.Storage._replace": "disk",
+    "storage.Storage._list": "disk",
+    "storage.Storage._mkdir": "disk",
+    "storage.Storage._free": "disk",
+    "storage.refused": "rare",
+    "transports.Lines.__init__": WITH_CALLERS,
+    "transports.Stream.__init__": "head",
+    "transports.Stream._fail": "rare",
     "transports.Transport.open": "open",
     "transports.http.HttpTransport.__init__": "setup",
-    "transports.http.HttpTransport._connect": "open",
+    "transports.http.HttpTransport._check_scheme": WITH_CALLERS,
+    "transports.http.HttpTransport._connect": "link",
     "transports.http.HttpTransport._exchange": "open",
     "transports.http.HttpTransport._open": "open",
     "transports.http.HttpTransport._redirect": "rare",
-    "transports.wire.Body.__init__": "open",
+    "transports.http._refused": "rare",
+    "transports.http._ranged": "rare",
+    "transports.wire.Body.__init__": "head",
+    "transports.wire.Body._line": "rare",
     "transports.wire.Body._next_chunk": "rare",
     "transports.wire.Body.drop": "rare",
-    "transports.wire.Link.__init__": "open",
+    "transports.wire.Link.__init__": WITH_CALLERS,
+    "transports.wire.Link.send": "head",
+    "transports.wire.read_head": "head",
+    "updater.Release.__init__": WITH_CALLERS,
+    "updater.Release.take": "find",
     "updater.Updater.__init__": "setup",
     "updater.Updater.check": "setup",
-    "updater.Updater.device_id": "setup",
+    "updater.Updater.device_id": "check",
     "updater.Updater.install": "setup",
     "updater.Updater.run_async": "setup",
     "updater.Updater.stage": "setup",
+    "updater.Updater._find": "find",
+    "updater.Updater._finish": "rare",
+    "verifiers.Verifier.begin": "find",
     "verifiers.Verifier.authenticate": "check",
     "verifiers.signature.SignatureVerifier.__init__": "setup",
     "verifiers.signature.SignatureVerifier._authenticate": "check",
@@ -81,6 +115,7 @@ def steps(self):
     finally:
         gc.threshold(before)
 """
+_STORAGES = {"Storage", "LittlefsStorage", "FlashStorage"}
 FINDER = Symbol("bootguard", "_find")
 ATTRIBUTE = Symbol("bootguard", "_late")
 
@@ -90,11 +125,16 @@ def is_late(item):
     return hasattr(item, "home")
 
 
-def split(program):
+def split(program, outside=()):
     """Take what is in `LATE` out of its class or module, before the Program is bound.
 
     A method becomes the item `Class.method` of its module, and its class gets the attribute
-    `late`: name of the method -> its Symbol. Each item gets the attribute `home`.
+    `late`: name of the method -> its Symbol. Each item gets the attribute `home`, unless it goes
+    with its callers.
+
+    Args:
+        program (Program): the library.
+        outside (set of str): names of classes that the application makes, or derives from.
     """
     program.replace("bootguard", _FIND)
     program.modules["bootguard"].imports["gc"] = Symbol("!gc", "")
@@ -103,35 +143,157 @@ def split(program):
     cls = updater.items["Updater"]
     next(n for n in cls.body if getattr(n, "name", "") == "steps").name = "_every_step"
     cls.body += ast.parse(_STEPS).body
+    _drop_hook(program, outside)
+    _forget_unload(program)
     for path, home in LATE.items():
         module, _, name = path.rpartition(".")
         if module in program.modules:
             item = program.modules[module].items.get(name)
         else:
             module, _, cls = module.rpartition(".")
-            item = module in program.modules and _method(program, program.modules[module], cls, name)
-        if item:
+            item = module in program.modules and _method(program, program.modules[module], cls, name, home, outside)
+        if item and home != WITH_CALLERS:
             item.home = home
 
 
-def _method(program, module, cls, name):
+def _drop_hook(program, outside):
+    # Who makes no transport of its own never meets the base's word for one without the hook.
+    cls = program.modules["transports"].items["Transport"]
+    if "Transport" not in outside:
+        cls.body = [n for n in cls.body if getattr(n, "name", "") != "_open"]
+
+
+def _forget_unload(program):
+    # The last late module gives way to the next one anyway.
+    for item in program.modules["channel"].items.values():
+        for node in ast.walk(item):
+            for field in ("body", "finalbody"):
+                block = getattr(node, field, None)
+                if isinstance(block, list):
+                    setattr(node, field, [n for n in block if not _is_unload(n)])
+
+
+def _is_unload(node):
+    return isinstance(node, ast.Expr) and getattr(getattr(node.value, "func", None), "id", "") == "_unload"
+
+
+def _made_outside(program, node, outside):
+    # Whether its __init__ is called where no call can be put in its place.
+    classes = [node, *_below(program, node)]
+    return any(c.name in outside for c in classes) or _overrides(program, node, "__init__")
+
+
+def _method(program, module, cls, name, home, outside):
     node = module.items.get(cls)
     function = next((n for n in node.body if getattr(n, "name", "") == name), None) if node else None
-    if not function:
+    if not function or module.name == "storage" and outside & _STORAGES:  # they reach it by super()
         return None
     if any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(function)):
         raise ValueError(f"ota/{module.name}: {cls}.{name} calls super(), and cannot leave its class")
+    made_here = name == "__init__" and not _made_outside(program, node, outside)
+    inherits = _inherits(program, module, node, name)
+    if home == WITH_CALLERS and (inherits or name == "__init__" and not made_here):
+        return None
     at = node.body.index(function)
-    if name == "__init__" or _inherits(program, module, node, name):
+    symbol = Symbol(module.name, f"{cls}.{name}")
+    if made_here:
+        function.body.append(ast.parse("return self").body[0])
+        node.maker = symbol
+    if name == "__init__" and not made_here or inherits:
         stub = _STUB % (name, f"_{name.strip('_')}_{cls.lower()}")
         name = function.name = f"_{name.strip('_')}_{cls.lower()}"
+        symbol = Symbol(module.name, f"{cls}.{name}")
         node.body[at] = ast.parse(stub).body[0]
     else:
         node.body[at : at + 1] = [] if len(node.body) > 1 else [ast.Pass()]
-    symbol = Symbol(module.name, f"{cls}.{name}")
     module.items[symbol.name] = function
-    node.late = {**getattr(node, "late", {}), name: symbol}
+    if home != WITH_CALLERS and not made_here:
+        node.late = {**getattr(node, "late", {}), name: symbol}
+    else:
+        node.apart = {**getattr(node, "apart", {}), name: symbol}
     return function
+
+
+def call_directly(program):
+    """Spare the search for what has left its class, in a Program that is bound.
+
+    `self._connect(host)` becomes `_connect(self, host)` where both are functions of one module, or
+    the one goes with its callers. Of a class whose `__init__` went with its callers, `Link(sock)`
+    becomes the call of that with an empty object.
+    """
+    for module in program.modules.values():
+        classes = [n for n in module.items.values() if isinstance(n, ast.ClassDef)]
+        for cls in classes:
+            _Direct(program, cls).visit(cls)
+            for symbol in (*getattr(cls, "late", {}).values(), *getattr(cls, "apart", {}).values()):
+                _Direct(program, cls, getattr(program.item(symbol), "home", None)).visit(program.item(symbol))
+        for item in module.items.values():
+            _Made(program).visit(item)
+
+
+class _Direct(ast.NodeTransformer):
+    def __init__(self, program, cls, home=None):
+        self.program = program
+        self.cls = cls
+        self.home = home  # of the caller
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "self":
+            symbol = self._function(node.func.attr)
+            if symbol:
+                node.func = _name(symbol)
+                node.args.insert(0, ast.Name("self", ast.Load()))
+        return node
+
+    def _function(self, name):
+        if name in getattr(self.cls, "apart", {}):
+            return self.cls.apart[name]
+        symbol = getattr(self.cls, "late", {}).get(name)
+        # What an application, or a class of ours, may have put in its place is looked up.
+        mine = symbol and name[0] == "_" and self.program.item(symbol).home == self.home
+        return symbol if mine and not _overrides(self.program, self.cls, name) else None
+
+
+class _Made(ast.NodeTransformer):
+    def __init__(self, program):
+        self.program = program
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        symbol = getattr(node.func, "symbol", None)
+        maker = symbol and symbol.is_ours and _maker(self.program, symbol)
+        if not maker:
+            return node
+        return ast.Call(_name(maker), [ast.Call(node.func, [], []), *node.args], node.keywords)
+
+
+def _maker(program, symbol):
+    item = program.modules[symbol.module].items.get(symbol.name)
+    if not isinstance(item, ast.ClassDef) or any(getattr(n, "name", "") == "__init__" for n in item.body):
+        return None
+    if hasattr(item, "maker"):
+        return item.maker
+    return _maker(program, item.bases[0].symbol) if item.bases and hasattr(item.bases[0], "symbol") else None
+
+
+def _name(symbol):
+    name = ast.Name(symbol.name, ast.Load())
+    name.symbol = symbol
+    return name
+
+
+def _below(program, cls):
+    # The classes that have `cls` as a base.
+    for module in program.modules.values():
+        for item in module.items.values():
+            if isinstance(item, ast.ClassDef) and any(getattr(b, "id", "") == cls.name for b in item.bases):
+                yield item
+                yield from _below(program, item)
+
+
+def _overrides(program, cls, name):
+    return any(getattr(n, "name", "") == name for below in _below(program, cls) for n in below.body)
 
 
 def _inherits(program, module, node, method):

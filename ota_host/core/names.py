@@ -91,19 +91,19 @@ class Names:
         return dict(zip(sorted(private), _endless([n for n in FIRMWARE if n not in used], used)))
 
     def _late(self, node):
-        for name, symbol in getattr(node, "late", {}).items():
+        for name, symbol in (*getattr(node, "late", {}).items(), *getattr(node, "apart", {}).items()):
             if symbol in self.choice.live:
                 yield name
                 yield from _set_on_self(self.choice.program.item(symbol))
 
     def _name_late(self):
         # A late method is a function whose name its class looks up.
-        for symbol in self.choice.live:
-            cls, dot, method = symbol.name.partition(".")
-            if dot and method in self.attributes:
-                self.attributes[method] = self.symbols[symbol]
-            elif dot:
-                self.symbols[symbol] = method
+        for cls in self.choice.live:
+            for method, symbol in getattr(self.choice.program.item(cls), "late", {}).items():
+                if symbol in self.choice.live and method in self.attributes:
+                    self.attributes[method] = self.symbols[symbol]
+                elif symbol in self.choice.live:
+                    self.symbols[symbol] = method
         for names in (self.symbols, self.attributes):
             assert len(set(names.values())) == len(names), "two things with one name"
 

@@ -59,6 +59,7 @@ def move_texts(program, live):
         for f in c.body
         if _only_raises(f)
     }
+    methods |= {s.name.rpartition(".")[2] for s in raising if "." in s.name}
     for symbol in sorted(live):
         _Statements(texts, raising, methods).visit(program.item(symbol))
     return texts

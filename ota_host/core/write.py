@@ -3,7 +3,6 @@
 import ast
 import copy
 
-from .choose import home
 from .late import ATTRIBUTE, FINDER, is_late
 from .program import FUNCTIONS, Symbol
 
@@ -23,7 +22,7 @@ class Writer:
 
     def modules(self):
         """The modules: name -> ast.Module."""
-        return {out: self._module(out) for out in sorted(set(self.choice.place.values()))}
+        return {out: self._module(out) for out in self.choice.outs()}
 
     def name(self, symbol):
         return self.names.symbols.get(symbol, symbol.name or symbol.module[1:])
@@ -37,19 +36,18 @@ class Writer:
             item = self.program.item(symbol)
             if id(item) not in seen:
                 seen.add(id(item))
-                bodies.append(self._body(symbol, item))
+                bodies.append(self._body(symbol, item, out))
         return ast.fix_missing_locations(ast.Module([*self._imports(out), *bodies], []))
 
     def _source_order(self, out):
-        place = self.choice.place
         for module in self.program.modules.values():
             for name in module.items:
-                if place.get(Symbol(module.name, name)) == out:
+                if self.choice.is_in(Symbol(module.name, name), out):
                     yield Symbol(module.name, name)
 
     def _after_its_needs(self, symbol, out, order):
         # A class comes after its bases, and a value after what it is made of.
-        if symbol in order or self.choice.place.get(symbol) != out:
+        if symbol in order or not self.choice.is_in(symbol, out):
             return
         if not isinstance(self.program.item(symbol), FUNCTIONS):
             for other in self._needs(symbol):
@@ -67,7 +65,7 @@ class Writer:
     def _imports(self, out):
         place = self.choice.place
         std, ours = set(), {}
-        for symbol in sorted(s for s in place if place[s] == out):
+        for symbol in sorted(s for s in place if self.choice.is_in(s, out)):
             for refs in self.choice.refs(symbol):
                 if self._is_late(symbol) and place[ATTRIBUTE] != out:
                     ours.setdefault(place[ATTRIBUTE], set()).add(self.name(ATTRIBUTE))
@@ -75,7 +73,7 @@ class Writer:
                 for other in [*refs.symbols, *late]:
                     if not other.is_ours:
                         std.add(other)
-                    elif place.get(other, out) == out:
+                    elif other not in place or self.choice.is_in(other, out):
                         continue
                     elif is_late(self.program.item(other)):
                         if place[FINDER] != out:
@@ -91,7 +89,7 @@ class Writer:
         found += [_import(module, names) for module, names in sorted(parts.items())]
         return found + [_import(module, names, 1) for module, names in sorted(ours.items())]
 
-    def _body(self, symbol, item):
+    def _body(self, symbol, item, out):
         methods = self.choice.live[symbol]
         item = copy.deepcopy(item)
         if isinstance(item, ast.ClassDef):
@@ -101,8 +99,7 @@ class Writer:
         for node in ast.walk(item):
             if getattr(node, "value", "") == "HOMES":
                 node.value = self._homes()
-        return _Renamer(self, self.choice.place[symbol], symbol).visit(item)
-
+        return _Renamer(self, out, symbol).visit(item)
 
     def _is_late(self, symbol):
         late = getattr(self.program.item(symbol), "late", {})
@@ -187,7 +184,7 @@ class _Renamer(ast.NodeTransformer):
         for symbol in node.symbols:
             if symbol not in place:
                 lost.append(symbol)
-            elif place[symbol] != self.out and not is_late(self.writer.program.item(symbol)):
+            elif not self.writer.choice.is_in(symbol, self.out) and not is_late(self.writer.program.item(symbol)):
                 found.setdefault(place[symbol], []).append(self.writer.name(symbol))
         if lost:
             text = "%s is not in this core" % lost[0].module.split(".")[-1]
@@ -203,11 +200,3 @@ class _Renamer(ast.NodeTransformer):
                 setattr(node, field, block[: end + 1])
         return node
 
-    def visit_Call(self, node):
-        self.generic_visit(node)
-        name = getattr(node.func, "symbol", None)
-        if name and name.name == "_unload":
-            outs = sorted(set(self.writer.choice.place.values()))
-            there = {home(a.value, a.value.split(".")[-1]) for a in node.args}
-            node.args = [ast.Constant(out) for out in outs if out in there]
-        return node
