@@ -14,12 +14,16 @@ _WANTED = (  # nothing else is kept: what a server may send is more than a board
     "etag", "location", "retry-after", "transfer-encoding",
 )  # fmt: skip
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@"
+QUOTED = _PLAIN + "%?"  # in what is quoted already
 
 
 def quote(name, plain=_PLAIN):
+    # What is left after the strip is not plain.
+    return _quoted(name, plain) if name.strip(plain) else name
+
+
+def _quoted(name, plain):
     # MicroPython keeps each character that a loop over a text meets as a name, for ever: hence bytes.
-    if not name.strip(plain):
-        return name
     return "".join(chr(b) if b < 128 and chr(b) in plain else "%%%02X" % b for b in name.encode())
 
 
@@ -34,7 +38,7 @@ def split(url):
     if scheme not in ("http", "https") or not plain:
         raise TransportError("url %r is not http(s)://host[:port]/path" % url)
     port = int(port or (443 if scheme == "https" else 80))
-    path = quote(slash + path or "/", _PLAIN + "%?")
+    path = quote(slash + path or "/", QUOTED)
     return "%s://%s:%d" % (scheme, host, port), netloc, host.strip("[]"), port, path
 
 

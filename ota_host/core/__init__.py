@@ -58,6 +58,8 @@ def sources(words, folder=None):
     made = {f"ota/{name}.py": tree for name, tree in _apart(names, lazy, folder).items()}
     made[f"ota/{_TRIAL}.py"] = transient(Program(folder).bind(), _TRIAL)
     bridge(program)
+    if "HS256" not in algorithms:
+        _without_macs(program)
     split(program, {*names, *(b for n in names for b in _BASES.get(n, ()))})
     add_reader(program)
     call_directly(program.bind())
@@ -70,13 +72,20 @@ def sources(words, folder=None):
     texts = move_texts(program, live)
     move_errors(program, live)
     choice = Choice(program, {*roots, ERROR}, without=without, whole=whole)
-    made.update((f"ota/{name}.py", tree) for name, tree in Writer(choice, Names(choice)).modules().items())
-    made["ota/errors.py"] = _errors(program, choice)
+    writer = Writer(choice, Names(choice))
+    made.update((f"ota/{name}.py", tree) for name, tree in writer.modules().items())
+    made["ota/errors.py"] = _errors(program, choice, writer.name(ERROR))
     made["ota/__init__.py"] = _init(program, lazy, choice, names)
     files = {path: ast.unparse(tree).encode() for path, tree in made.items()}
     files[f"ota/{FILE}"] = "".join(text + "\n" for text in texts).encode()
     files["ota/bootguard.py"] = (program.folder / "bootguard.py").read_bytes()
     return dict(sorted(files.items()))
+
+
+def _without_macs(program):
+    # What the verifier of signatures has for HS256 alone.
+    cls = program.modules["verifiers.signature"].items["SignatureVerifier"]
+    cls.body = [n for n in cls.body if getattr(n, "name", "") not in ("_begin", "_update")]
 
 
 def _parse(words, lazy):
@@ -175,8 +184,8 @@ def _init(program, lazy, choice, names):
     return tree
 
 
-def _errors(program, choice):
+def _errors(program, choice, finder):
     # `from ota.errors import HashError` gives the class that the core raises.
     items = program.modules["errors"].items
     live = [n for n in items if Symbol("errors", n) in choice.live and isinstance(items[n], ast.ClassDef)]
-    return ast.parse(f"from .core import {', '.join(live)}, _error\n\n__getattr__ = _error\n")
+    return ast.parse(f"from .core import {', '.join(live)}, {finder}\n\n__getattr__ = {finder}\n")

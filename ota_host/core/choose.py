@@ -8,11 +8,11 @@ from .program import FUNCTIONS
 # Modules that are loaded for a part of an update, and unloaded after it.
 PHASES = {
     "policy": "find",
-    "manifest": "manifest",
-    "verifiers.rs256": "check",
-    "verifiers.es256": "check",
-    "fetch": "place",
-    "staging": "state",
+    "manifest": "readlines",
+    "verifiers.rs256": "digest",
+    "verifiers.es256": "digest",
+    "fetch": "write",
+    "staging": "listdir",
 }
 
 
@@ -184,6 +184,6 @@ def home(module, default, base="core"):
 # Classes whose objects outlive the function that makes them.
 LASTING = {"transports.Stream", "transports.wire.Body", "transports.wire.Link"}
 # What knows what was before, and so is there once.
-LASTING |= {"errors._error", "errors._errors", "errors._BASES", "errors._text"}
+LASTING |= {"errors._error", "errors._errors", "errors._BASES", "errors._text", "bootguard._loaded"}
 TOGETHER = {"channel", "errors", "storage", "storage.littlefs", "transports", "verifiers"}
 ALONE = {"watch", "transports.retry", "patch", "legacy", "fileset", "attempts", "storage.flash"}

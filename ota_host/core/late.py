@@ -4,95 +4,109 @@ import ast
 
 from .program import Symbol
 
+# The modules have names that every firmware knows: those of another take RAM.
 # What goes with whoever calls it, as a copy in each of their modules.
 WITH_CALLERS = ""
 # Where methods, functions and classes go. What is not here, or not there any more, stays where it is.
 LATE = {
-    "bootguard._where": "setup",
+    "bootguard._where": "main",
     "bootguard.load": "state",
     "bootguard._record": "state",
-    "bootguard.reset": "rare",
+    "bootguard.reset": "errno",
     "bootguard.save": "state",
     "bootguard.sum_of": "state",
     "bootguard.unsound": "state",
     "channel.Channel.__init__": WITH_CALLERS,
     "channel.Channel.find": "find",
-    "channel.Channel._begin": "begin",
+    "channel.Channel._begin": "next",
     "channel.Channel._known": WITH_CALLERS,
     "channel.Channel._receive": WITH_CALLERS,
     "channel.Channel._fetch": WITH_CALLERS,
-    "channel.Channel._stage_file": "place",
-    "manifest.Reader": "manifest",
-    "plan.plan": "plan",
-    "policy.clock": "check",
-    "policy.judge": "check",
-    "staging.adopt": "state",
-    "staging.check_space": "state",
+    "channel.Channel._stage_file": "write",
+    "fetch.check_free": "listdir",
+    "fetch.blocks": "listdir",
+    "manifest.Reader": "readlines",
+    "plan.plan": "map",
+    "policy.clock": "digest",
+    "policy.judge": "digest",
+    "staging.adopt": "listdir",
+    "staging.check_space": "listdir",
     "staging.drop": "state",
     "storage.Storage.__init__": WITH_CALLERS,
-    "storage.Storage.replace": "disk",
-    "storage.Storage.list": "disk",
-    "storage.Storage.mkdir": "disk",
-    "storage.Storage.free": "disk",
-    "storage.Storage._fail": "disk",
-    "storage.Storage._free_of": "disk",
-    "storage.Storage._replace": "disk",
-    "storage.Storage._list": "disk",
-    "storage.Storage._mkdir": "disk",
-    "storage.Storage._free": "disk",
-    "storage.refused": "rare",
+    "storage.Storage.remove": "mount",
+    "storage.Storage.replace": "mount",
+    "storage.Storage.list": "mount",
+    "storage.Storage.mkdir": "mount",
+    "storage.Storage.free": "mount",
+    "storage.Storage._remove": "mount",
+    "storage.Storage._fail": "mount",
+    "storage.Storage._free_of": "mount",
+    "storage.Storage._replace": "mount",
+    "storage.Storage._list": "mount",
+    "storage.Storage._mkdir": "mount",
+    "storage.Storage._free": "mount",
+    "storage.refused": "errno",
     "transports.Lines.__init__": WITH_CALLERS,
-    "transports.Stream.__init__": "head",
-    "transports.Stream._fail": "rare",
+    "transports.Stream.__init__": "recv",
+    "transports.Stream._fail": "errno",
     "transports.Transport.open": "open",
-    "transports.http.HttpTransport.__init__": "setup",
+    "transports.http.HttpTransport.__init__": "main",
     "transports.http.HttpTransport._check_scheme": WITH_CALLERS,
-    "transports.http.HttpTransport._connect": "link",
+    "transports.http.HttpTransport._connect": "connect",
     "transports.http.HttpTransport._exchange": "open",
     "transports.http.HttpTransport._open": "open",
-    "transports.http.HttpTransport._redirect": "rare",
-    "transports.http._refused": "rare",
-    "transports.http._ranged": "rare",
-    "transports.wire.Body.__init__": "head",
-    "transports.wire.Body._line": "rare",
-    "transports.wire.Body._next_chunk": "rare",
-    "transports.wire.Body.drop": "rare",
+    "transports.http.HttpTransport._redirect": "errno",
+    "transports.http._refused": "errno",
+    "transports.http._ranged": "errno",
+    "transports.wire.Body.__init__": "recv",
+    "transports.wire.Body._line": "errno",
+    "transports.wire.Body._next_chunk": "errno",
+    "transports.wire.Body.drop": "errno",
     "transports.wire.Link.__init__": WITH_CALLERS,
-    "transports.wire.Link.send": "head",
-    "transports.wire.read_head": "head",
+    "transports.wire.Link.send": "recv",
+    "transports.wire._quoted": "errno",
+    "transports.wire.split": "errno",
+    "transports.wire.read_head": "recv",
     "updater.Release.__init__": WITH_CALLERS,
     "updater.Release.take": "find",
-    "updater.Updater.__init__": "setup",
-    "updater.Updater.check": "setup",
-    "updater.Updater.device_id": "check",
-    "updater.Updater.install": "setup",
-    "updater.Updater.run_async": "setup",
-    "updater.Updater.stage": "setup",
+    "updater.Updater.__init__": "main",
+    "updater.Updater.check": "main",
+    "updater.Updater.device_id": "digest",
+    "updater.Updater.install": "main",
+    "updater.Updater.run_async": "main",
+    "updater.Updater.stage": "main",
     "updater.Updater._find": "find",
-    "updater.Updater._finish": "rare",
+    "updater.Updater._finish": "errno",
     "verifiers.Verifier.begin": "find",
-    "verifiers.Verifier.authenticate": "check",
-    "verifiers.signature.SignatureVerifier.__init__": "setup",
-    "verifiers.signature.SignatureVerifier._authenticate": "check",
+    "verifiers.Verifier.authenticate": "digest",
+    "verifiers.signature.SignatureVerifier.__init__": "main",
+    "verifiers.signature.SignatureVerifier._authenticate": "digest",
     "verifiers.signature.SignatureVerifier._begin": "find",
 }
 
-# Runs on a board. Of these modules the last one is loaded, and an older one only as long as it runs.
+# The modules that are loaded while one of the others runs, and how deep: one takes the place of
+# what is loaded as deep as it is or deeper. What was replaced while it runs stays for as long.
+DEPTHS = {"state": 1, "digest": 1, "readlines": 1, "open": 1, "mount": 2, "recv": 2, "connect": 2, "errno": 2}
+
+# Runs on a board.
 _FIND = """
-_last = ""
+_loaded = ["", "", ""]
 _HOMES = "HOMES"
 
 def _find(name):
-    global _last
     # Not split: that would take more RAM than it saves.
-    at = _HOMES.find(" " + name + "=")
+    at = _HOMES.find(" " + name + " ")
     if at < 0:
         raise AttributeError(name)
-    at += len(name) + 2
-    home = _HOMES[at : _HOMES.find(" ", at)]
-    if _last != home:
-        _drop(_last)
-        _last = home
+    at = _HOMES.rfind(";", 0, at) + 1
+    home = _HOMES[at + 1 : _HOMES.find(" ", at)]
+    depth = int(_HOMES[at : at + 1])
+    if _loaded[depth] != home:
+        while depth < 3:
+            _drop(_loaded[depth])
+            _loaded[depth] = ""
+            depth += 1
+        _loaded[int(_HOMES[at : at + 1])] = home
         gc.collect()
     return getattr(__import__(home, globals(), None, (name,), 1), name)
 
@@ -164,17 +178,9 @@ def _drop_hook(program, outside):
 
 
 def _forget_unload(program):
-    # The last late module gives way to the next one anyway.
-    for item in program.modules["channel"].items.values():
-        for node in ast.walk(item):
-            for field in ("body", "finalbody"):
-                block = getattr(node, field, None)
-                if isinstance(block, list):
-                    setattr(node, field, [n for n in block if not _is_unload(n)])
-
-
-def _is_unload(node):
-    return isinstance(node, ast.Expr) and getattr(getattr(node.value, "func", None), "id", "") == "_unload"
+    # The last late module gives way to the next one anyway. But what a call has put on the stack of
+    # a generator, as the manifest's reader, stays there until another call takes the place.
+    program.modules["channel"].items["_unload"] = ast.parse("def _unload(*names):\n    pass").body[0]
 
 
 def _made_outside(program, node, outside):

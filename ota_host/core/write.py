@@ -3,7 +3,8 @@
 import ast
 import copy
 
-from .late import ATTRIBUTE, FINDER, is_late
+from .late import ATTRIBUTE, DEPTHS, FINDER, is_late
+from .names import FIRMWARE
 from .program import FUNCTIONS, Symbol
 
 
@@ -22,7 +23,7 @@ class Writer:
 
     def modules(self):
         """The modules: name -> ast.Module."""
-        return {out: self._module(out) for out in self.choice.outs()}
+        return self._move_literals({out: self._module(out) for out in self.choice.outs()})
 
     def name(self, symbol):
         return self.names.symbols.get(symbol, symbol.name or symbol.module[1:])
@@ -38,6 +39,19 @@ class Writer:
                 seen.add(id(item))
                 bodies.append(self._body(symbol, item, out))
         return ast.fix_missing_locations(ast.Module([*self._imports(out), *bodies], []))
+
+    def _move_literals(self, modules):
+        # A short text becomes a name for ever, but not in a tuple of a module that comes and goes.
+        kept = [node for out, tree in modules.items() if out in LASTING_LITERALS or out == self.choice.base for node in ast.walk(tree)]
+        names = {v for node in kept for v in vars(node).values() if isinstance(v, str)}
+        names.update(FIRMWARE)
+        for tree in modules.values():
+            for node in ast.walk(tree):
+                names.update(v for k, v in vars(node).items() if k not in ("value", "id") and isinstance(v, str))
+        for out, tree in modules.items():
+            if out in BRIEF:
+                _Literals(names).move(tree)
+        return modules
 
     def _source_order(self, out):
         for module in self.program.modules.values():
@@ -107,7 +121,42 @@ class Writer:
 
     def _homes(self):
         late = sorted(s for s in self.choice.live if is_late(self.program.item(s)))
-        return " " + "".join(f"{self.name(s)}={self.choice.place[s]} " for s in late)
+        homes = {}
+        for symbol in late:
+            homes.setdefault(self.choice.place[symbol], []).append(self.name(symbol))
+        return "".join(f";{DEPTHS.get(home, 0)}{home} {' '.join(names)} " for home, names in sorted(homes.items()))
+
+
+# In whose place others are while the files come, which is when most of the RAM is taken.
+BRIEF = ("connect", "digest", "errno", "find", "listdir", "main", "mount", "next", "readlines", "state")
+LASTING_LITERALS = ("map", "open", "recv", "write")
+_LITERALS = "pi"  # what their tuple is called
+
+
+class _Literals(ast.NodeTransformer):
+    def __init__(self, names):
+        self.names = names
+        self.texts = []
+
+    def move(self, tree):
+        self.visit(tree)
+        if self.texts:
+            value = ast.Tuple([ast.Constant(text) for text in self.texts], ast.Load())
+            at = sum(isinstance(n, (ast.Import, ast.ImportFrom)) for n in tree.body)
+            tree.body.insert(at, ast.Assign([ast.Name(_LITERALS, ast.Store())], value))
+            ast.fix_missing_locations(tree)
+
+    def visit_Tuple(self, node):
+        # One of constants is as good already.
+        return node if all(isinstance(n, ast.Constant) for n in node.elts) else self.generic_visit(node)
+
+    def visit_Constant(self, node):
+        text = node.value
+        if not isinstance(text, str) or not text or len(text) > 10 or text in self.names:
+            return node
+        if text not in self.texts:
+            self.texts.append(text)
+        return ast.Subscript(ast.Name(_LITERALS, ast.Load()), ast.Constant(self.texts.index(text)), ast.Load())
 
 
 def _import(module, names, level=0):
