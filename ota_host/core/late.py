@@ -27,8 +27,6 @@ LATE = {
     "fetch.blocks": "listdir",
     "manifest.Reader": "readlines",
     "plan.plan": "map",
-    "policy.clock": "digest",
-    "policy.judge": "digest",
     "staging.adopt": "listdir",
     "staging.check_space": "listdir",
     "staging.drop": "state",
@@ -47,7 +45,7 @@ LATE = {
     "storage.Storage._free": "mount",
     "storage.refused": "errno",
     "transports.Lines.__init__": WITH_CALLERS,
-    "transports.Stream.__init__": "recv",
+    "transports.Stream.__init__": "open",
     "transports.Stream._fail": "errno",
     "transports.Transport.open": "open",
     "transports.http.HttpTransport.__init__": "main",
@@ -58,20 +56,20 @@ LATE = {
     "transports.http.HttpTransport._redirect": "errno",
     "transports.http._refused": "errno",
     "transports.http._ranged": "errno",
-    "transports.wire.Body.__init__": "recv",
+    "transports.wire.Body.__init__": "open",
     "transports.wire.Body._line": "errno",
     "transports.wire.Body._next_chunk": "errno",
     "transports.wire.Body.drop": "errno",
     "transports.wire.Link.__init__": WITH_CALLERS,
-    "transports.wire.Link.send": "recv",
+    "transports.wire.Link.send": "open",
     "transports.wire._quoted": "errno",
     "transports.wire.split": "errno",
-    "transports.wire.read_head": "recv",
+    "transports.wire.read_head": "open",
     "updater.Release.__init__": WITH_CALLERS,
     "updater.Release.take": "find",
     "updater.Updater.__init__": "main",
     "updater.Updater.check": "main",
-    "updater.Updater.device_id": "digest",
+    "updater.Updater.device_id": "find",
     "updater.Updater.install": "main",
     "updater.Updater.run_async": "main",
     "updater.Updater.stage": "main",
@@ -85,8 +83,9 @@ LATE = {
 }
 
 # The modules that are loaded while one of the others runs, and how deep: one takes the place of
-# what is loaded as deep as it is or deeper. What was replaced while it runs stays for as long.
-DEPTHS = {"state": 1, "digest": 1, "readlines": 1, "open": 1, "mount": 2, "recv": 2, "connect": 2, "errno": 2}
+# what is loaded as deep as it is or deeper, and what is deepest goes when any other is asked for.
+# What was replaced while it runs stays for as long.
+DEPTHS = {"digest": 1, "open": 1, "readlines": 1, "state": 1, "connect": 2, "errno": 2, "mount": 2}
 
 # Runs on a board.
 _FIND = """
@@ -100,14 +99,16 @@ def _find(name):
         raise AttributeError(name)
     at = _HOMES.rfind(";", 0, at) + 1
     home = _HOMES[at + 1 : _HOMES.find(" ", at)]
-    depth = int(_HOMES[at : at + 1])
+    depth = at = int(_HOMES[at : at + 1])
+    if _loaded[depth] == home:
+        at = max(2, depth + 1)
+    while at < 3:
+        _drop(_loaded[at])
+        _loaded[at] = ""
+        at += 1
     if _loaded[depth] != home:
-        while depth < 3:
-            _drop(_loaded[depth])
-            _loaded[depth] = ""
-            depth += 1
-        _loaded[int(_HOMES[at : at + 1])] = home
         gc.collect()
+        _loaded[depth] = home
     return getattr(__import__(home, globals(), None, (name,), 1), name)
 
 def _late(self, name):
@@ -132,6 +133,8 @@ def steps(self):
 _STORAGES = {"Storage", "LittlefsStorage", "FlashStorage"}
 FINDER = Symbol("bootguard", "_find")
 ATTRIBUTE = Symbol("bootguard", "_late")
+# What is loaded before the first of these needs RAM for more than its code.
+_FIRST = {("channel", "Channel._stage_file"): Symbol("transports", "Transport.open")}
 
 
 def is_late(item):
@@ -180,7 +183,11 @@ def _drop_hook(program, outside):
 def _forget_unload(program):
     # The last late module gives way to the next one anyway. But what a call has put on the stack of
     # a generator, as the manifest's reader, stays there until another call takes the place.
-    program.modules["channel"].items["_unload"] = ast.parse("def _unload(*names):\n    pass").body[0]
+    channel = program.modules["channel"]
+    channel.items["_unload"] = ast.parse("def _unload(*names):\n    pass").body[0]
+    for node in (n for item in channel.items.values() for n in ast.walk(item)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_unload":
+            node.args = [ast.Constant(0)] * 4
 
 
 def _made_outside(program, node, outside):
@@ -227,6 +234,8 @@ def call_directly(program):
     the one goes with its callers. Of a class whose `__init__` went with its callers, `Link(sock)`
     becomes the call of that with an empty object.
     """
+    for (module, name), symbol in _FIRST.items():
+        program.modules[module].items[name].body.insert(0, ast.Expr(_name(symbol)))
     for module in program.modules.values():
         classes = [n for n in module.items.values() if isinstance(n, ast.ClassDef)]
         for cls in classes:

@@ -111,9 +111,9 @@ class Names:
     def argument(self, function, is_public):
         """The new names of the arguments of a function: name -> name."""
         args = function.args
-        if is_public or args.vararg or args.kwarg:
+        if is_public or args.kwarg:
             return {}
-        old = [a.arg for a in args.args if a.arg not in self.keywords and a.arg != "self"]
+        old = [a.arg for a in (*args.args, *filter(None, [args.vararg])) if a.arg not in self.keywords and a.arg != "self"]
         return dict(zip(old, self.arguments)) if len(old) <= len(self.arguments) else {}
 
 

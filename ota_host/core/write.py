@@ -51,7 +51,19 @@ class Writer:
         for out, tree in modules.items():
             if out in BRIEF:
                 _Literals(names).move(tree)
+        self._meet_names(modules)
         return modules
+
+    def _meet_names(self, modules):
+        # A name that a module brings stays when it goes, amid the room that it leaves. So the base
+        # meets the names of all of them, in a function that nobody keeps.
+        found = {f"ota.{out}" for out in modules if out in (*BRIEF, *LASTING_LITERALS)}
+        for out in (*BRIEF, *LASTING_LITERALS):
+            found |= set(_interned(modules[out])) if out in modules else set()
+        texts = sorted(found - set(FIRMWARE) - {None})
+        if self.choice.base in modules:
+            body = modules[self.choice.base].body
+            body.append(ast.parse(f"lambda: {texts!r}").body[0])
 
     def _source_order(self, out):
         for module in self.program.modules.values():
@@ -129,8 +141,21 @@ class Writer:
 
 # In whose place others are while the files come, which is when most of the RAM is taken.
 BRIEF = ("connect", "digest", "errno", "find", "listdir", "main", "mount", "next", "readlines", "state")
-LASTING_LITERALS = ("map", "open", "recv", "write")
+LASTING_LITERALS = ("map", "open", "write")
 _LITERALS = "pi"  # what their tuple is called
+
+
+def _interned(node):
+    # The names that loading the code of `node` gives to MicroPython, those of globals aside.
+    if isinstance(node, ast.Tuple) and all(isinstance(n, ast.Constant) for n in node.elts):
+        return
+    if not isinstance(node, ast.ExceptHandler):
+        for field in ("attr", "arg", "name", "asname"):
+            yield getattr(node, field, None)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) <= 10:
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from _interned(child)
 
 
 class _Literals(ast.NodeTransformer):
@@ -214,7 +239,7 @@ class _Renamer(ast.NodeTransformer):
             node.name = self.writer.name(self.top)
         new = self.writer.names.argument(node, is_public)
         self.arguments[id(node)] = new
-        for arg in node.args.args:
+        for arg in (*node.args.args, *filter(None, [node.args.vararg])):
             arg.arg = new.get(arg.arg, arg.arg)
         self.generic_visit(node)
         self.depth = outer
