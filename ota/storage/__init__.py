@@ -1,5 +1,6 @@
 """Where releases are staged. One storage a file; this one holds the base and picks the default."""
 
+import gc
 import os
 
 from ..errors import NoSpaceError, StorageError
@@ -125,3 +126,15 @@ def suitable(root):
     from .littlefs import LittlefsStorage
 
     return LittlefsStorage(root)
+
+
+def tidily(steps):
+    """Go through the generator `steps`, and let no garbage lie in the way of code that is loaded later."""
+    threshold = getattr(gc, "threshold", int)  # CPython has neither, and int() does nothing
+    before = threshold()
+    # In a large heap there is room for more of it, and a collection takes longer.
+    threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
+    try:
+        yield from steps
+    finally:
+        threshold(before)

@@ -120,16 +120,6 @@ _STUB = """
 def %s(self, *args, **kwargs):
     return self.%s(*args, **kwargs)
 """
-# Garbage is collected often during an update, so that what is loaded late finds room in one piece.
-_STEPS = """
-def steps(self):
-    before = gc.threshold()
-    gc.threshold(1024)
-    try:
-        yield from self._every_step()
-    finally:
-        gc.threshold(before)
-"""
 _STORAGES = {"Storage", "LittlefsStorage", "FlashStorage"}
 FINDER = Symbol("bootguard", "_find")
 ATTRIBUTE = Symbol("bootguard", "_late")
@@ -155,11 +145,6 @@ def split(program, outside=()):
     """
     program.replace("bootguard", _FIND)
     program.modules["bootguard"].imports["gc"] = Symbol("!gc", "")
-    updater = program.modules["updater"]
-    updater.imports["gc"] = Symbol("!gc", "")
-    cls = updater.items["Updater"]
-    next(n for n in cls.body if getattr(n, "name", "") == "steps").name = "_every_step"
-    cls.body += ast.parse(_STEPS).body
     _drop_hook(program, outside)
     _forget_unload(program)
     for path, home in LATE.items():
