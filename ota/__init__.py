@@ -26,25 +26,22 @@ def boot(root=None):
     boot(root)
 
 
-def _loaded(path, name):
-    import gc
-
-    # As `storage.tidily` does.
-    threshold = getattr(gc, "threshold", int)
-    before = threshold()
-    threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
-    try:
-        return __import__(path, globals(), None, (name,), 1)
-    finally:
-        threshold(before)
-
-
 def __getattr__(name):
     values = []
     for line in _HOMES.split(";"):
         path, *keys = line.split()
         if name in keys:
-            globals()[name] = value = getattr(_loaded(path, name), name)
+            import gc
+
+            # As `storage.tidily` does.
+            threshold = getattr(gc, "threshold", int)
+            before = threshold()
+            threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
+            try:
+                value = getattr(__import__(path, globals(), None, (name,), 1), name)
+            finally:
+                threshold(before)
+            globals()[name] = value
             return value
         values += keys
     if name == "__all__":

@@ -18,12 +18,9 @@ QUOTED = _PLAIN + "%?"  # in what is quoted already
 
 
 def quote(name, plain=_PLAIN):
-    # What is left after the strip is not plain.
-    return _quoted(name, plain) if name.strip(plain) else name
-
-
-def _quoted(name, plain):
-    # MicroPython keeps each character that a loop over a text meets as a name, for ever: hence bytes.
+    if not name.strip(plain):  # what it leaves is not plain
+        return name
+    # Of bytes: MicroPython keeps each character that a loop over a text meets as a name, for ever.
     return "".join(chr(b) if b < 128 and chr(b) in plain else "%%%02X" % b for b in name.encode())
 
 
@@ -46,7 +43,6 @@ class Link:
     # A connection. Reads wait no longer than the timeout, and give what there is. What the
     # caller wants of the server must be there before twice the timeout from `since` on, so
     # that nobody is held by lines that come a byte at a time, or that never end.
-
     def __init__(self, sock, raw, timeout, origin):
         self.origin = origin
         self.since = 0
@@ -87,7 +83,6 @@ class Link:
 
 class Body:
     # The body of one response: of known length, chunked, or up to the end.
-
     def __init__(self, transport, link, headers):
         self._transport = transport
         self._link = link
@@ -171,11 +166,9 @@ class Body:
 
 
 def number(text):
-    if text is None:
-        return None
-    if not text.encode().isdigit() or len(text) > 10:
+    if text is not None and (not text.encode().isdigit() or len(text) > 10):
         raise TransportError("length %r is not a number" % text[:32])
-    return int(text)
+    return None if text is None else int(text)
 
 
 def read_head(lines):

@@ -62,7 +62,6 @@ LATE = {
     "transports.wire.Body.drop": "errno",
     "transports.wire.Link.__init__": WITH_CALLERS,
     "transports.wire.Link.send": "open",
-    "transports.wire._quoted": "errno",
     "transports.wire.split": "errno",
     "transports.wire.read_head": "open",
     "updater.Release.__init__": WITH_CALLERS,
