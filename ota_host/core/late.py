@@ -4,7 +4,8 @@ import ast
 
 from .program import Symbol
 
-# The modules have names that every firmware knows: those of another take RAM.
+# The modules have names that every firmware knows: another takes RAM. None may be one that the
+# package itself uses, as `open`, which it would hide there.
 # What goes with whoever calls it, as a copy in each of their modules.
 WITH_CALLERS = ""
 # Where methods, functions and classes go. What is not here, or not there any more, stays where it is.
@@ -45,25 +46,25 @@ LATE = {
     "storage.Storage._free": "mount",
     "storage.refused": "errno",
     "transports.Lines.__init__": WITH_CALLERS,
-    "transports.Stream.__init__": "open",
+    "transports.Stream.__init__": "recv",
     "transports.Stream._fail": "errno",
-    "transports.Transport.open": "open",
+    "transports.Transport.open": "recv",
     "transports.http.HttpTransport.__init__": "main",
     "transports.http.HttpTransport._check_scheme": WITH_CALLERS,
     "transports.http.HttpTransport._connect": "connect",
-    "transports.http.HttpTransport._exchange": "open",
-    "transports.http.HttpTransport._open": "open",
+    "transports.http.HttpTransport._exchange": "recv",
+    "transports.http.HttpTransport._open": "recv",
     "transports.http.HttpTransport._redirect": "errno",
     "transports.http._refused": "errno",
     "transports.http._ranged": "errno",
-    "transports.wire.Body.__init__": "open",
+    "transports.wire.Body.__init__": "recv",
     "transports.wire.Body._line": "errno",
     "transports.wire.Body._next_chunk": "errno",
     "transports.wire.Body.drop": "errno",
     "transports.wire.Link.__init__": WITH_CALLERS,
-    "transports.wire.Link.send": "open",
+    "transports.wire.Link.send": "recv",
     "transports.wire.split": "errno",
-    "transports.wire.read_head": "open",
+    "transports.wire.read_head": "recv",
     "updater.Release.__init__": WITH_CALLERS,
     "updater.Release.take": "find",
     "updater.Updater.__init__": "main",
@@ -84,7 +85,7 @@ LATE = {
 # The modules that are loaded while one of the others runs, and how deep: one takes the place of
 # what is loaded as deep as it is or deeper, and what is deepest goes when any other is asked for.
 # What was replaced while it runs stays for as long.
-DEPTHS = {"digest": 1, "open": 1, "readlines": 1, "state": 1, "connect": 2, "errno": 2, "mount": 2}
+DEPTHS = {"digest": 1, "recv": 1, "readlines": 1, "state": 1, "connect": 2, "errno": 2, "mount": 2}
 
 # Runs on a board.
 _FIND = """

@@ -141,7 +141,7 @@ class Writer:
 
 # In whose place others are while the files come, which is when most of the RAM is taken.
 BRIEF = ("connect", "digest", "errno", "find", "listdir", "main", "mount", "next", "readlines", "state")
-LASTING_LITERALS = ("map", "open", "write")
+LASTING_LITERALS = ("map", "recv", "write")
 _LITERALS = "pi"  # what their tuple is called
 
 
