@@ -31,7 +31,17 @@ def __getattr__(name):
     for line in _HOMES.split(";"):
         path, *keys = line.split()
         if name in keys:
-            globals()[name] = value = getattr(__import__(path, globals(), None, (name,), 1), name)
+            import gc
+
+            # As `storage.tidily` does.
+            threshold = getattr(gc, "threshold", int)
+            before = threshold()
+            threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
+            try:
+                value = getattr(__import__(path, globals(), None, (name,), 1), name)
+            finally:
+                threshold(before)
+            globals()[name] = value
             return value
         values += keys
     if name == "__all__":

@@ -35,9 +35,9 @@ def check_path(path):
         _bad("path", path, "must be text, not empty")
     if len(path.encode()) > PATH:
         _bad("path", path, "is over %d bytes" % PATH)
-    for c in path:
-        if c in "\\:\x7f" or c < " ":
-            _bad("path", path, "has %r" % c)
+    for c in path.encode():  # of bytes, for the characters of a text stay in RAM
+        if c in b"\\:\x7f" or c < 32:
+            _bad("path", path, "has %r" % chr(c))
     for part in path.split("/"):
         if part in ("", ".", ".."):
             _bad("path", path, "has the part %r" % part)

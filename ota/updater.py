@@ -2,7 +2,7 @@
 
 from .bootguard import advance, base, load, reset, save, sum_of, unsound
 from .errors import OtaError
-from .storage import refused, suitable
+from .storage import refused, suitable, tidily
 
 
 class Release:
@@ -52,7 +52,6 @@ class Updater:
         self.transport = transport
         if verifier is None:
             from .verifiers import Sha256Verifier
-
             verifier = Sha256Verifier()
         self.storage = storage or suitable(base())
         self.root = self.storage.root
@@ -66,11 +65,9 @@ class Updater:
         self._on_event = on_event
         if files is None:
             from .channel import Channel
-
             self._source = Channel(self, channel)
         else:
             from .fileset import FileSet
-
             self._source = FileSet(self, files, layout)
 
     def tell(self, event, detail):
@@ -116,6 +113,9 @@ class Updater:
         Feed a watchdog or draw progress between two steps. At the end `ready` says
         whether a release waits for the reset.
         """
+        return tidily(self._steps())
+
+    def _steps(self):
         state = load(self.root)
         if state["phase"] in ("ready", "committing"):  # nobody called ota.boot() since
             self.install()
@@ -174,7 +174,6 @@ class Updater:
                 return release
             if state["phase"] == "staging":
                 from .staging import drop
-
                 drop(self, state)
         except OSError as e:
             raise refused("flash", e)

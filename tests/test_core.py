@@ -169,9 +169,9 @@ gc.threshold(51200)
 u, during = updater(ARGS[0]), set()
 for _ in u.steps():
     during.add(gc.threshold())
-print(during, gc.threshold(), u.ready)
+print(len(during), during.pop() != 51200, gc.threshold(), u.ready)
 """
-        assert on_core(script, tmp_path / "www", tree=tree).stdout == "{1024} 51200 True\n"
+        assert on_core(script, tmp_path / "www", tree=tree).stdout == "1 True 51200 True\n"
 
     def test_a_plug_in_of_the_application_is_asked(self, tmp_path):
         """Its hook has the name that the base says, though other private names are changed."""
@@ -291,10 +291,10 @@ def bench(tmp_path_factory):
 
 
 @pytest.mark.parametrize("workload", footprint.WORKLOADS)
-def test_a_signed_update_fits_into_62_kb_from_a_core(bench, workload):
-    assert bench.completes(bench.tree("core"), workload, 62)
+def test_a_signed_update_fits_into_50_kb_from_a_core(bench, workload):
+    assert bench.completes(bench.tree("core"), workload, 50)
 
 
 def test_a_core_stays_within_its_files_and_bytes():
     made = core.make(footprint.USE)
-    assert len(made) <= 18 and sum(map(len, made.values())) <= 37000
+    assert len(made) <= 23 and sum(map(len, made.values())) <= 41000

@@ -1,5 +1,6 @@
 """Where releases are staged. One storage a file; this one holds the base and picks the default."""
 
+import gc
 import os
 
 from ..errors import NoSpaceError, StorageError
@@ -25,8 +26,12 @@ class Storage:
 
     def open(self, path, mode="rb"):
         """Open a file, `rb` or `wb`; the folders of one to write are made."""
-        if mode[0] == "w" and "/" in path:
-            self.mkdir(path[: path.rfind("/")])
+        try:
+            return self._open(path, mode)
+        except OSError as e:
+            if e.errno != 2 or mode == "rb" or "/" not in path:  # ENOENT
+                raise refused(path, e)
+        self.mkdir(path[: path.rfind("/")])
         return self._do(self._open, path, mode)
 
     def replace(self, src, dst):
@@ -121,3 +126,15 @@ def suitable(root):
     from .littlefs import LittlefsStorage
 
     return LittlefsStorage(root)
+
+
+def tidily(steps):
+    """Go through the generator `steps`, and let no garbage lie in the way of code that is loaded later."""
+    threshold = getattr(gc, "threshold", int)  # CPython has neither, and int() does nothing
+    before = threshold()
+    # In a large heap there is room for more of it, and a collection takes longer.
+    threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
+    try:
+        yield from steps
+    finally:
+        threshold(before)

@@ -113,7 +113,7 @@ class Transport:
                 bytes that the caller has are of another. `retry_s` (seconds): how long the
                 server asks to be left alone.
         """
-        if not name or name[0] == "/" or ".." in name.split("/") or min(name) < " ":
+        if not name or name.startswith("/") or ".." in name.split("/") or min(name.encode()) < 32:
             raise TransportError("name %r is not relative and plain" % name)
         pause = self.backoff_ms
         patience = self.patience_s

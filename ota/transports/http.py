@@ -5,7 +5,7 @@ from binascii import b2a_base64
 
 from ..errors import NotFoundError, NotModified, TransportError
 from . import Transport
-from .wire import Body, Link, number, quote, read_head, split
+from .wire import QUOTED, Body, Link, number, quote, read_head, split
 
 _REDIRECTS = 5
 
@@ -26,7 +26,7 @@ class HttpTransport(Transport):
 
     def __init__(self, url, *, user=None, password=None, token=None, timeout=10, retries=3):
         self._url = url if url.endswith("/") else url + "/"
-        self._origin = split(self._url)[0]
+        self._root = split(self._url)
         self._check_scheme(self._url)
         self._timeout = timeout
         self.retries = retries
@@ -76,8 +76,12 @@ class HttpTransport(Transport):
 
     def _exchange(self, url, extra):
         # One request; gives the link, the status and the headers.
-        origin, netloc, host, port, path = split(url)
-        auth = self._auth if origin == self._origin else ""
+        origin, netloc, host, port, path = self._root
+        if url.startswith(self._url):
+            path += quote(url[len(self._url) :], QUOTED)
+        else:  # after a redirect
+            origin, netloc, host, port, path = split(url)
+        auth = self._auth if origin == self._root[0] else ""
         request = "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n" % (path, netloc, auth, extra)
         link, self._link = self._link, None
         if link and link.origin != origin:

@@ -14,10 +14,14 @@ _WANTED = (  # nothing else is kept: what a server may send is more than a board
     "etag", "location", "retry-after", "transfer-encoding",
 )  # fmt: skip
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@"
+QUOTED = _PLAIN + "%?"  # in what is quoted already
 
 
 def quote(name, plain=_PLAIN):
-    return "".join(c if c in plain else "".join("%%%02X" % b for b in c.encode()) for c in name)
+    if not name.strip(plain):  # what it leaves is not plain
+        return name
+    # Of bytes: MicroPython keeps each character that a loop over a text meets as a name, for ever.
+    return "".join(chr(b) if b < 128 and chr(b) in plain else "%%%02X" % b for b in name.encode())
 
 
 def split(url):
@@ -27,11 +31,11 @@ def split(url):
     host, _, port = netloc.rpartition(":")
     if not host or netloc.endswith("]"):
         host, port = netloc, ""
-    plain = host and "@" not in netloc and min(netloc) > " " and not port.strip("0123456789")
+    plain = host and "@" not in netloc and min(netloc.encode()) > 32 and not port.strip("0123456789")
     if scheme not in ("http", "https") or not plain:
         raise TransportError("url %r is not http(s)://host[:port]/path" % url)
     port = int(port or (443 if scheme == "https" else 80))
-    path = quote(slash + path or "/", _PLAIN + "%?")
+    path = quote(slash + path or "/", QUOTED)
     return "%s://%s:%d" % (scheme, host, port), netloc, host.strip("[]"), port, path
 
 
@@ -39,7 +43,6 @@ class Link:
     # A connection. Reads wait no longer than the timeout, and give what there is. What the
     # caller wants of the server must be there before twice the timeout from `since` on, so
     # that nobody is held by lines that come a byte at a time, or that never end.
-
     def __init__(self, sock, raw, timeout, origin):
         self.origin = origin
         self.since = 0
@@ -80,7 +83,6 @@ class Link:
 
 class Body:
     # The body of one response: of known length, chunked, or up to the end.
-
     def __init__(self, transport, link, headers):
         self._transport = transport
         self._link = link
@@ -93,7 +95,7 @@ class Body:
         self._left = 0 if self._chunked else self.size
         self._keep = headers.get("connection", "").lower() != "close" and headers["1.1"]
         etag = headers.get("etag", "")  # for the next request and the state: only what is plain
-        self.etag = etag if etag and " " <= min(etag) and max(etag) < "\x7f" else None
+        self.etag = etag if etag and 32 <= min(etag.encode()) and max(etag.encode()) < 127 else None
         self.start = 0
         if self.size == 0:
             self._end()
@@ -164,11 +166,9 @@ class Body:
 
 
 def number(text):
-    if text is None:
-        return None
-    if not text.encode().isdigit() or len(text) > 10:
+    if text is not None and (not text.encode().isdigit() or len(text) > 10):
         raise TransportError("length %r is not a number" % text[:32])
-    return int(text)
+    return None if text is None else int(text)
 
 
 def read_head(lines):

@@ -15,7 +15,7 @@ from ..mpy import compile_small
 from .bridge import bridge
 from .choose import ALONE, PHASES, Choice
 from .constants import merge_empty, write_out
-from .late import LATE, split
+from .late import LATE, call_directly, split
 from .names import Names
 from .program import Program, Symbol
 from .texts import ERROR, FILE, add_reader, move_errors, move_texts
@@ -58,9 +58,12 @@ def sources(words, folder=None):
     made = {f"ota/{name}.py": tree for name, tree in _apart(names, lazy, folder).items()}
     made[f"ota/{_TRIAL}.py"] = transient(Program(folder).bind(), _TRIAL)
     bridge(program)
-    split(program)
+    if "HS256" not in algorithms:
+        _without_macs(program)
+    split(program, {*names, *(b for n in names for b in _BASES.get(n, ()))})
     add_reader(program)
-    write_out(program.bind())
+    call_directly(program.bind())
+    write_out(program)
     roots = {Symbol(lazy[n], n) for n in names if lazy[n] not in (_TRIAL, _APART, "bootguard")}
     whole = {Symbol(lazy[b], b) for s in roots if s.name in _BASES for b in (s.name, *_BASES[s.name])}
     without = {"fileset", *_VERIFIERS} - {f"verifiers.{a.lower()}" for a in algorithms}
@@ -69,13 +72,20 @@ def sources(words, folder=None):
     texts = move_texts(program, live)
     move_errors(program, live)
     choice = Choice(program, {*roots, ERROR}, without=without, whole=whole)
-    made.update((f"ota/{name}.py", tree) for name, tree in Writer(choice, Names(choice)).modules().items())
-    made["ota/errors.py"] = _errors(program, choice)
+    writer = Writer(choice, Names(choice))
+    made.update((f"ota/{name}.py", tree) for name, tree in writer.modules().items())
+    made["ota/errors.py"] = _errors(program, choice, writer.name(ERROR))
     made["ota/__init__.py"] = _init(program, lazy, choice, names)
     files = {path: ast.unparse(tree).encode() for path, tree in made.items()}
     files[f"ota/{FILE}"] = "".join(text + "\n" for text in texts).encode()
     files["ota/bootguard.py"] = (program.folder / "bootguard.py").read_bytes()
     return dict(sorted(files.items()))
+
+
+def _without_macs(program):
+    # What the verifier of signatures has for HS256 alone.
+    cls = program.modules["verifiers.signature"].items["SignatureVerifier"]
+    cls.body = [n for n in cls.body if getattr(n, "name", "") not in ("_begin", "_update")]
 
 
 def _parse(words, lazy):
@@ -146,7 +156,7 @@ def _used(source):
 
 def file_names():
     """The names that files of a core may have."""
-    modules = {*LATE.values(), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", "clock", _APART, _TRIAL}
+    modules = {*filter(None, LATE.values()), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", "clock", _APART, _TRIAL}
     return {f"{name}.mpy" for name in modules | {"__init__", "bootguard", "errors", "hs256"}} | {FILE}
 
 
@@ -174,8 +184,8 @@ def _init(program, lazy, choice, names):
     return tree
 
 
-def _errors(program, choice):
+def _errors(program, choice, finder):
     # `from ota.errors import HashError` gives the class that the core raises.
     items = program.modules["errors"].items
     live = [n for n in items if Symbol("errors", n) in choice.live and isinstance(items[n], ast.ClassDef)]
-    return ast.parse(f"from .core import {', '.join(live)}, _error\n\n__getattr__ = _error\n")
+    return ast.parse(f"from .core import {', '.join(live)}, {finder}\n\n__getattr__ = {finder}\n")

@@ -8,13 +8,13 @@ from .program import FUNCTIONS
 # Modules that are loaded for a part of an update, and unloaded after it.
 PHASES = {
     "policy": "find",
-    "manifest": "manifest",
-    "merge": "manifest",
-    "verifiers.rs256": "check",
-    "verifiers.es256": "check",
-    "fetch": "place",
-    "plan": "place",
-    "staging": "state",
+    "manifest": "readlines",
+    "merge": "readlines",
+    "verifiers.rs256": "digest",
+    "verifiers.es256": "digest",
+    "fetch": "write",
+    "place": "write",
+    "staging": "listdir",
 }
 
 
@@ -70,6 +70,7 @@ class Choice:
         self.names = set()
         self._find_live()
         self.place = {}
+        self.copies = {}  # Symbol -> the other modules that have it as well
         self._find_places()
 
     def ours(self, symbols):
@@ -124,8 +125,26 @@ class Choice:
                 return
             for symbol in sorted(lazy):
                 done.add(symbol)
-                if symbol not in self.place:
-                    self._claim(symbol, home(symbol.module, symbol.module.split(".")[-1]))
+                if not is_late(self.program.item(symbol)):
+                    self._claim_lazy(symbol, home(symbol.module, symbol.module.split(".")[-1], self.base))
+
+    def _claim_lazy(self, symbol, out):
+        # It is imported from where it belongs, not from where a copy of it is needed.
+        held = self.place.get(symbol)
+        if not held:
+            self._claim(symbol, out)
+        elif held not in (out, self.base) and self._may_be_copied(symbol):
+            self._claim(symbol, out)
+            self.copies[symbol] = self.copies[symbol] - {out} | {held}
+            self.place[symbol] = out
+
+    def is_in(self, symbol, out):
+        """Whether the module `out` has `symbol`, of its own or as a copy."""
+        return self.place.get(symbol) == out or out in self.copies.get(symbol, ())
+
+    def outs(self):
+        """The names of the modules."""
+        return sorted(set(self.place.values()))
 
     def _claim(self, symbol, out):
         if is_late(self.program.item(symbol)):
@@ -133,15 +152,26 @@ class Choice:
         elif f"{symbol.module}.{symbol.name}" in LASTING:
             out = self.base
         held = self.place.get(symbol)
-        if held in (out, self.base):
+        if held == self.base or self.is_in(symbol, out):
             return
-        if held:
-            out = self.base  # two modules need it
-        self.place[symbol] = out
+        if held and out != self.base and self._may_be_copied(symbol):
+            self.copies.setdefault(symbol, set()).add(out)
+        else:
+            self.place[symbol] = out = self.base if held else out  # two modules need it
+            self.copies.pop(symbol, None)
         for refs in self.refs(symbol):
             for other in self.ours(refs.symbols):
                 if not is_late(self.program.item(other)):
-                    self._claim(other, out if out == self.base else home(other.module, out))
+                    apart = out != self.base and not self._may_be_copied(other)
+                    self._claim(other, home(other.module, out, self.base) if apart else out)
+
+    def _may_be_copied(self, symbol):
+        # A function or a value that is in two modules is in RAM only while they are; one that is
+        # in the base is there all the time.
+        item = self.program.item(symbol)
+        if isinstance(item, FUNCTIONS):
+            return not any(isinstance(n, ast.Global) for n in ast.walk(item))
+        return isinstance(item, ast.Assign) and isinstance(item.value, (ast.Constant, ast.Tuple, ast.Dict))
 
 
 def home(module, default, base="core"):
@@ -155,5 +185,7 @@ def home(module, default, base="core"):
 
 # Classes whose objects outlive the function that makes them.
 LASTING = {"transports.Stream", "transports.wire.Body", "transports.wire.Link"}
+# What knows what was before, and so is there once.
+LASTING |= {"errors._error", "errors._errors", "errors._BASES", "errors._text", "bootguard._loaded"}
 TOGETHER = {"channel", "errors", "storage", "storage.littlefs", "transports", "verifiers"}
 ALONE = {"watch", "transports.retry", "patch", "legacy", "fileset", "attempts", "storage.flash"}

@@ -21,7 +21,7 @@ def write_out(program):
                     uses[symbol] = uses.get(symbol, 0) + 1
     changing = {(m.name, n) for m in program.modules.values() for item in m.items.values() for n in _globals(item)}
     for symbol in list(uses):
-        if (symbol.module, symbol.name) in changing or symbol.name in ("_HOMES", "_BASES"):
+        if (symbol.module, symbol.name) in changing or symbol.name in ("_HOMES", "_BASES", "_loaded"):
             continue
         item = program.modules[symbol.module].items.get(symbol.name) if symbol.is_ours else None
         value = item and _value(item)

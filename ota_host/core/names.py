@@ -8,6 +8,7 @@ import ast
 import builtins
 
 from .program import FUNCTIONS
+from .texts import ERROR
 
 # Names that MicroPython itself has on any usual board, from its types and modules.
 FIRMWARE = """
@@ -49,11 +50,11 @@ class Names:
 
     def __init__(self, choice):
         self.choice = choice
-        self.outside = set(choice.roots) | choice.whole
+        self.outside = (set(choice.roots) | choice.whole) - {ERROR}
         self.nodes = [n for s in sorted(choice.live) for part in self._parts(s) for n in ast.walk(part)]
         self.keywords = {n.arg for n in self.nodes if isinstance(n, ast.keyword)}
         self.texts = {n.value for n in self.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-        taken = _BUILTINS | self._identifiers()
+        taken = _BUILTINS | self._identifiers() | {"pi"}  # the tuple of literals
         free = [n for n in FIRMWARE if n not in taken]
         self.arguments, free = free[:_ARGS], free[_ARGS:]
         self.symbols = dict(zip(self._private_symbols(), _endless(free, taken)))
@@ -74,7 +75,7 @@ class Names:
         return found
 
     def _private_symbols(self):
-        return [s for s in sorted(self.choice.live) if s not in self.outside and s.module != "errors"]
+        return [s for s in sorted(self.choice.live) if s not in self.outside and not _is_error(self.choice.program.item(s), s)]
 
     def _attributes(self):
         used = {n.attr for n in self.nodes if isinstance(n, ast.Attribute)} | self.texts | self.keywords
@@ -91,29 +92,33 @@ class Names:
         return dict(zip(sorted(private), _endless([n for n in FIRMWARE if n not in used], used)))
 
     def _late(self, node):
-        for name, symbol in getattr(node, "late", {}).items():
+        for name, symbol in (*getattr(node, "late", {}).items(), *getattr(node, "apart", {}).items()):
             if symbol in self.choice.live:
                 yield name
                 yield from _set_on_self(self.choice.program.item(symbol))
 
     def _name_late(self):
         # A late method is a function whose name its class looks up.
-        for symbol in self.choice.live:
-            cls, dot, method = symbol.name.partition(".")
-            if dot and method in self.attributes:
-                self.attributes[method] = self.symbols[symbol]
-            elif dot:
-                self.symbols[symbol] = method
+        for cls in self.choice.live:
+            for method, symbol in getattr(self.choice.program.item(cls), "late", {}).items():
+                if symbol in self.choice.live and method in self.attributes:
+                    self.attributes[method] = self.symbols[symbol]
+                elif symbol in self.choice.live:
+                    self.symbols[symbol] = method
         for names in (self.symbols, self.attributes):
             assert len(set(names.values())) == len(names), "two things with one name"
 
     def argument(self, function, is_public):
         """The new names of the arguments of a function: name -> name."""
         args = function.args
-        if is_public or args.vararg or args.kwarg:
+        if is_public or args.kwarg:
             return {}
-        old = [a.arg for a in args.args if a.arg not in self.keywords and a.arg != "self"]
+        old = [a.arg for a in (*args.args, *filter(None, [args.vararg])) if a.arg not in self.keywords and a.arg != "self"]
         return dict(zip(old, self.arguments)) if len(old) <= len(self.arguments) else {}
+
+
+def _is_error(item, symbol):
+    return symbol.module == "errors" and isinstance(item, ast.ClassDef)
 
 
 def _endless(names, taken):

@@ -17,7 +17,7 @@ _DIRECTIVE = re.compile(r"%(?!%)")
 _TEXT = '''
 def _text(number):
     try:
-        with open(__file__.replace("core.mpy", "texts")) as f:
+        with open(__file__[:-8] + "texts") as f:  # instead of core.mpy
             for _ in range(number >> 3):
                 f.readline()
             return f.readline()[:-1]
@@ -59,42 +59,22 @@ def move_texts(program, live):
         for f in c.body
         if _only_raises(f)
     }
+    methods |= {s.name.rpartition(".")[2] for s in raising if "." in s.name}
     for symbol in sorted(live):
         _Statements(texts, raising, methods).visit(program.item(symbol))
     return texts
 
 
 def move_errors(program, live):
-    """Let the classes of errors that nothing of the Symbols in `live` catches be made when they are needed."""
-    caught = set()
-    for symbol in live:
-        for node in ast.walk(program.item(symbol)):
-            if isinstance(node, ast.ExceptHandler) and node.type:
-                caught.update(_symbols(node.type))
-            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
-                caught.update(_symbols(node.args[1]))
+    """Let the classes of errors that have no more than a name be made when they are needed."""
     items = program.modules["errors"].items
-    for symbol in list(caught):
-        while symbol.module == "errors" and symbol not in (caught - {symbol}):
-            bases = _symbols(items[symbol.name].bases[0])
-            caught.add(symbol)
-            if not bases:
-                break
-            symbol = bases[0]
-        caught.add(symbol)
-    late = [n for n in items if isinstance(items[n], ast.ClassDef) and Symbol("errors", n) not in caught and n != "OtaError"]
-    for name in late:
-        if any(not isinstance(n, ast.Pass) for n in items[name].body):
-            raise ValueError(f"ota/errors.py: {name} has more than a name")
+    classes = [n for n in items if isinstance(items[n], ast.ClassDef) and n != "OtaError"]
+    late = [n for n in classes if all(isinstance(part, ast.Pass) for part in items[n].body)]
     bases = " " + "".join(f"{n}={items[n].bases[0].id} " for n in late)
     items["_BASES"].value = ast.Constant(bases)
     for symbol in sorted(live):
         if symbol.module != "errors":
             program.modules[symbol.module].items[symbol.name] = _Late(late).visit(program.item(symbol))
-
-
-def _symbols(node):
-    return [n.symbol for n in ast.walk(node) if hasattr(n, "symbol")]
 
 
 class _Late(ast.NodeTransformer):

@@ -3,8 +3,8 @@
 import ast
 import copy
 
-from .choose import home
-from .late import ATTRIBUTE, FINDER, is_late
+from .late import ATTRIBUTE, DEPTHS, FINDER, is_late
+from .names import FIRMWARE
 from .program import FUNCTIONS, Symbol
 
 
@@ -23,7 +23,7 @@ class Writer:
 
     def modules(self):
         """The modules: name -> ast.Module."""
-        return {out: self._module(out) for out in sorted(set(self.choice.place.values()))}
+        return self._move_literals({out: self._module(out) for out in self.choice.outs()})
 
     def name(self, symbol):
         return self.names.symbols.get(symbol, symbol.name or symbol.module[1:])
@@ -37,19 +37,43 @@ class Writer:
             item = self.program.item(symbol)
             if id(item) not in seen:
                 seen.add(id(item))
-                bodies.append(self._body(symbol, item))
+                bodies.append(self._body(symbol, item, out))
         return ast.fix_missing_locations(ast.Module([*self._imports(out), *bodies], []))
 
+    def _move_literals(self, modules):
+        # A short text becomes a name for ever, but not in a tuple of a module that comes and goes.
+        kept = [node for out, tree in modules.items() if out in LASTING_LITERALS or out == self.choice.base for node in ast.walk(tree)]
+        names = {v for node in kept for v in vars(node).values() if isinstance(v, str)}
+        names.update(FIRMWARE)
+        for tree in modules.values():
+            for node in ast.walk(tree):
+                names.update(v for k, v in vars(node).items() if k not in ("value", "id") and isinstance(v, str))
+        for out, tree in modules.items():
+            if out in BRIEF:
+                _Literals(names).move(tree)
+        self._meet_names(modules)
+        return modules
+
+    def _meet_names(self, modules):
+        # A name that a module brings stays when it goes, amid the room that it leaves. So the base
+        # meets the names of all of them, in a function that nobody keeps.
+        found = {f"ota.{out}" for out in modules if out in (*BRIEF, *LASTING_LITERALS)}
+        for out in (*BRIEF, *LASTING_LITERALS):
+            found |= set(_interned(modules[out])) if out in modules else set()
+        texts = sorted(found - set(FIRMWARE) - {None})
+        if self.choice.base in modules:
+            body = modules[self.choice.base].body
+            body.append(ast.parse(f"lambda: {texts!r}").body[0])
+
     def _source_order(self, out):
-        place = self.choice.place
         for module in self.program.modules.values():
             for name in module.items:
-                if place.get(Symbol(module.name, name)) == out:
+                if self.choice.is_in(Symbol(module.name, name), out):
                     yield Symbol(module.name, name)
 
     def _after_its_needs(self, symbol, out, order):
         # A class comes after its bases, and a value after what it is made of.
-        if symbol in order or self.choice.place.get(symbol) != out:
+        if symbol in order or not self.choice.is_in(symbol, out):
             return
         if not isinstance(self.program.item(symbol), FUNCTIONS):
             for other in self._needs(symbol):
@@ -67,7 +91,7 @@ class Writer:
     def _imports(self, out):
         place = self.choice.place
         std, ours = set(), {}
-        for symbol in sorted(s for s in place if place[s] == out):
+        for symbol in sorted(s for s in place if self.choice.is_in(s, out)):
             for refs in self.choice.refs(symbol):
                 if self._is_late(symbol) and place[ATTRIBUTE] != out:
                     ours.setdefault(place[ATTRIBUTE], set()).add(self.name(ATTRIBUTE))
@@ -75,7 +99,7 @@ class Writer:
                 for other in [*refs.symbols, *late]:
                     if not other.is_ours:
                         std.add(other)
-                    elif place.get(other, out) == out:
+                    elif other not in place or self.choice.is_in(other, out):
                         continue
                     elif is_late(self.program.item(other)):
                         if place[FINDER] != out:
@@ -91,7 +115,7 @@ class Writer:
         found += [_import(module, names) for module, names in sorted(parts.items())]
         return found + [_import(module, names, 1) for module, names in sorted(ours.items())]
 
-    def _body(self, symbol, item):
+    def _body(self, symbol, item, out):
         methods = self.choice.live[symbol]
         item = copy.deepcopy(item)
         if isinstance(item, ast.ClassDef):
@@ -101,8 +125,7 @@ class Writer:
         for node in ast.walk(item):
             if getattr(node, "value", "") == "HOMES":
                 node.value = self._homes()
-        return _Renamer(self, self.choice.place[symbol], symbol).visit(item)
-
+        return _Renamer(self, out, symbol).visit(item)
 
     def _is_late(self, symbol):
         late = getattr(self.program.item(symbol), "late", {})
@@ -110,7 +133,55 @@ class Writer:
 
     def _homes(self):
         late = sorted(s for s in self.choice.live if is_late(self.program.item(s)))
-        return " " + "".join(f"{self.name(s)}={self.choice.place[s]} " for s in late)
+        homes = {}
+        for symbol in late:
+            homes.setdefault(self.choice.place[symbol], []).append(self.name(symbol))
+        return "".join(f";{DEPTHS.get(home, 0)}{home} {' '.join(names)} " for home, names in sorted(homes.items()))
+
+
+# In whose place others are while the files come, which is when most of the RAM is taken.
+BRIEF = ("connect", "digest", "errno", "find", "listdir", "main", "mount", "next", "readlines", "state")
+LASTING_LITERALS = ("map", "recv", "write")
+_LITERALS = "pi"  # what their tuple is called
+
+
+def _interned(node):
+    # The names that loading the code of `node` gives to MicroPython, those of globals aside.
+    if isinstance(node, ast.Tuple) and all(isinstance(n, ast.Constant) for n in node.elts):
+        return
+    if not isinstance(node, ast.ExceptHandler):
+        for field in ("attr", "arg", "name", "asname"):
+            yield getattr(node, field, None)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) <= 10:
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from _interned(child)
+
+
+class _Literals(ast.NodeTransformer):
+    def __init__(self, names):
+        self.names = names
+        self.texts = []
+
+    def move(self, tree):
+        self.visit(tree)
+        if self.texts:
+            value = ast.Tuple([ast.Constant(text) for text in self.texts], ast.Load())
+            at = sum(isinstance(n, (ast.Import, ast.ImportFrom)) for n in tree.body)
+            tree.body.insert(at, ast.Assign([ast.Name(_LITERALS, ast.Store())], value))
+            ast.fix_missing_locations(tree)
+
+    def visit_Tuple(self, node):
+        # One of constants is as good already.
+        return node if all(isinstance(n, ast.Constant) for n in node.elts) else self.generic_visit(node)
+
+    def visit_Constant(self, node):
+        text = node.value
+        if not isinstance(text, str) or not text or len(text) > 10 or text in self.names:
+            return node
+        if text not in self.texts:
+            self.texts.append(text)
+        return ast.Subscript(ast.Name(_LITERALS, ast.Load()), ast.Constant(self.texts.index(text)), ast.Load())
 
 
 def _import(module, names, level=0):
@@ -168,7 +239,7 @@ class _Renamer(ast.NodeTransformer):
             node.name = self.writer.name(self.top)
         new = self.writer.names.argument(node, is_public)
         self.arguments[id(node)] = new
-        for arg in node.args.args:
+        for arg in (*node.args.args, *filter(None, [node.args.vararg])):
             arg.arg = new.get(arg.arg, arg.arg)
         self.generic_visit(node)
         self.depth = outer
@@ -187,7 +258,7 @@ class _Renamer(ast.NodeTransformer):
         for symbol in node.symbols:
             if symbol not in place:
                 lost.append(symbol)
-            elif place[symbol] != self.out and not is_late(self.writer.program.item(symbol)):
+            elif not self.writer.choice.is_in(symbol, self.out) and not is_late(self.writer.program.item(symbol)):
                 found.setdefault(place[symbol], []).append(self.writer.name(symbol))
         if lost:
             text = "%s is not in this core" % lost[0].module.split(".")[-1]
@@ -203,11 +274,3 @@ class _Renamer(ast.NodeTransformer):
                 setattr(node, field, block[: end + 1])
         return node
 
-    def visit_Call(self, node):
-        self.generic_visit(node)
-        name = getattr(node.func, "symbol", None)
-        if name and name.name == "_unload":
-            outs = sorted(set(self.writer.choice.place.values()))
-            there = {home(a.value, a.value.split(".")[-1]) for a in node.args}
-            node.args = [ast.Constant(out) for out in outs if out in there]
-        return node
