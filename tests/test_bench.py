@@ -155,6 +155,16 @@ def test_the_pico_w_takes_the_place_of_its_own_rows_and_of_no_others(tmp_path, m
     assert Rows.load(tmp_path / "none.json") == []
 
 
+@pytest.mark.parametrize("workload", ["a", "b"])
+def test_the_page_has_the_pico_w_figures_of_the_results(workload):
+    found = Rows.load(ROOT / "bench" / "results.json")
+    page = (ROOT / "docs/explanation/benchmark.md").read_text()
+    metrics = ("emulated_time", "emulated_flash_time")
+    cells = [f"{found.get(workload, s, m):.3g}" for s in ("ours", "micropython_ota") for m in metrics]
+    line = next(line for line in page.splitlines() if line.startswith(f"| ({workload})"))
+    assert line.endswith("| " + " | ".join(cells) + " |")
+
+
 def test_flash_time_is_45_ms_a_block_half_a_ms_a_page_and_10_mb_a_second():
     assert Cost(read=10_000_000, programmed=512, erased=8192).flash_ms == 1000 + 1 + 90
 
