@@ -2,7 +2,7 @@
 
     python bench                     everything but the emulated Pico W, about a quarter of an hour
     python bench --quick             workloads a and b once, about a minute
-    python bench --pico              a and b on the Pico W firmware in the emulator alone, about six minutes
+    python bench --pico              a and b on the Pico W firmware in the emulator alone, a quarter of an hour
     python bench --pico --only b     b alone on it
 
 It writes bench/results.json, bench/table.md, bench/figures.md and pictures below docs/explanation/img; `--out` puts all of it elsewhere.

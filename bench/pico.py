@@ -1,4 +1,4 @@
-"""Workloads a and b on the unmodified Pico W firmware in the emulator: `python bench --pico`, about six minutes.
+"""Workloads a and b on the unmodified Pico W firmware in the emulator: `python bench --pico`, a quarter of an hour.
 
 The seconds are those that the emulated chip counts: its processor, the bus to its Wi-Fi chip and the reads of its flash.
 The network answers at once. What a chip's flash takes to erase and to program is not in them, since the emulator does
