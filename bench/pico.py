@@ -1,6 +1,6 @@
 """Workloads a and b on the unmodified Pico W firmware in the emulator: `python bench --pico`, a quarter of an hour.
 
-The seconds are those that the emulated chip counts: its processor, the bus to its Wi-Fi chip and the reads of its flash.
+The seconds are the cycles of the emulated chip's processor at 125 MHz, without its waits for the flash.
 The network answers at once. What a chip's flash takes to erase and to program is not in them, since the emulator does
 both at once; these operations are counted instead, and told at what they take after common data sheets.
 """
