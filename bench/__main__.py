@@ -2,9 +2,11 @@
 
     python bench                     everything but the emulated Pico W, about a quarter of an hour
     python bench --quick             workloads a and b once, about a minute
-    python bench --pico              and a and b on the Pico W firmware in the emulator, minutes more
+    python bench --pico              a and b on the Pico W firmware in the emulator alone, a quarter of an hour
+    python bench --pico --only b     b alone on it
 
 It writes bench/results.json, bench/table.md, bench/figures.md and pictures below docs/explanation/img; `--out` puts all of it elsewhere.
+What --pico measures goes into the results that are there, and stays in them when everything else is measured again.
 """
 
 import argparse
@@ -78,9 +80,20 @@ def run(options, rows, temp, web):
         growth.updates(rows, web, layout, mpy, temp)
         known = [b for b in benches if b.load.name == "b"]
         growth.servers(rows, web, known[0] if known else Bench(make("b"), web, layout, mpy, temp, subjects))
-    if options.pico:
-        say("the emulated Pico W")
-        pico.run(rows, [make("a"), make("b")], temp, layout)
+
+
+def emulated(options):
+    """Measure on the emulated Pico W, into the results that are there; what is done is written at once."""
+    rows = Rows.load((options.out or ROOT / "bench") / "results.json")
+    with tempfile.TemporaryDirectory(prefix="mpota-bench-", dir=memory()) as name:
+        temp = Path(name)
+        layout = Layout(temp / "www", generate(temp / "key"))
+        (temp / "www").mkdir()
+        loads = [make(n) for n in options.only or "ab" if n in "ab"]
+        say(f"the emulated Pico W for {', '.join(load.name for load in loads)}")
+        for done in pico.run(rows, loads, temp, layout):
+            write(rows, options.out)
+            say(f"written: {', '.join(done)}")
 
 
 def write(rows, out):
@@ -98,13 +111,17 @@ def write(rows, out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="workloads a and b, one repetition")
-    parser.add_argument("--pico", action="store_true", help="also the emulated Pico W")
+    parser.add_argument("--pico", action="store_true", help="the emulated Pico W alone, into the results that are there")
     parser.add_argument("--only", default="", help="some of the workloads a to f and growth, g, such as ac")
     parser.add_argument("--out", type=Path, help="folder for what is written; must be there")
     options = parser.parse_args()
+    if options.pico:
+        return emulated(options)
     link.enter()
-    began, rows = time.monotonic(), Rows()
     out = options.out or (Path(tempfile.mkdtemp(prefix="bench-")) if options.quick or options.only else None)
+    began, rows = time.monotonic(), Rows()
+    if not out:
+        rows += [row for row in Rows.load(ROOT / "bench" / "results.json") if row.get("emulated")]
     try:
         with tempfile.TemporaryDirectory(prefix="mpota-bench-", dir=memory()) as name:
             with Web(Path(name) / "web") as web:

@@ -27,6 +27,8 @@ FIGURES = (
     ("wall", "wall time at 100 ms and 1 % loss, ms", {"rtt_ms": 100, "loss": 1}),
     ("smallest_heap", "smallest heap, KB", {}),
     ("peak_heap", "peak heap, B", {}),
+    ("emulated_time", "time on a Pico W without its flash, emulated s", {}),
+    ("emulated_flash_time", "flash time on a Pico W, modelled s", {}),
 )
 
 
@@ -187,6 +189,7 @@ def pictures(rows):
         "wire.svg": bars(rows, "wire_both", "Bytes on the wire, both ways (logarithmic)", {}),
         "flash-time.svg": bars(rows, "flash_time", "Modelled flash time, ms (logarithmic)", {"prog": 32}),
         "wall-100.svg": bars(rows, "wall", "Wall time at 100 ms of round-trip time, ms (logarithmic)", {"rtt_ms": 100}),
+        "pico-w.svg": bars(rows, "emulated_time", "Time on the emulated Pico W without its flash, s (logarithmic)", {}),
         "heap.svg": bars(rows, "smallest_heap", "Smallest heap that completes, KB, 64-bit (logarithmic)", {}),
     }
     for what, across in (("files", "files of 1 KB, all changed"), ("kilobytes", "KB of one file, changed")):

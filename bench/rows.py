@@ -7,6 +7,11 @@ import statistics
 class Rows(list):
     """Rows in the order in which they were measured; each is printed as it comes."""
 
+    @classmethod
+    def load(cls, path):
+        """Those of a file that `save` wrote; none when there is none."""
+        return cls(json.loads(path.read_text()) if path.exists() else ())
+
     def add(self, workload, subject, metric, value, unit, rtt_ms=0, **more):
         """One figure; `more` says under which conditions it was measured."""
         row = {"workload": workload, "rtt_ms": rtt_ms, "subject": subject, "metric": metric, "value": value, "unit": unit}

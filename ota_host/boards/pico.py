@@ -193,8 +193,9 @@ class Names(asyncio.DatagramProtocol):
 
 async def _only_this_machine():
     """Make the emulated network end at 127.0.0.1; before the chip is made."""
-    from rp2040py.external.cyw43 import chip, nat
+    from rp2040py.external.cyw43 import bus, chip, nat
 
+    let_it_send(bus.GSPIBus)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: Names(nat.GATEWAY_IP), local_addr=("127.0.0.1", 0))
     names = transport.get_extra_info("sockname")
@@ -225,6 +226,30 @@ async def _only_this_machine():
             self._udp = OnlyNames(rp2040, queue_ethernet_frame, dns_upstream=names)
 
     chip.NatBridge = Bridge
+
+
+_CREDIT = 8  # frames
+
+
+def let_it_send(bus):
+    """Keep a Wi-Fi chip of class `bus` from running out of what its guest may send.
+
+    The chip grants the number of the guest's last frame and a little more. The emulator instead grants one more with
+    each frame that it delivers, and the number has eight bits: once it has delivered 256 more than it took, about
+    180 KB in files of 10 KB, the grant looks used up, and nothing is sent any more ("STALL" on the serial line).
+    """
+    write = bus._write_wlan
+
+    def _write_wlan(self, data):
+        if len(data) > 4:
+            self._last_frame = data[4]
+        write(self, data)
+
+    def granted(self):
+        return (getattr(self, "_last_frame", 0) + _CREDIT) & 0xFF
+
+    bus._write_wlan = _write_wlan
+    bus._bus_data_credit = property(granted, lambda self, value: None)
 
 
 def _lives_on(mcu, control, cause):
