@@ -273,11 +273,18 @@ def test_every_cut_while_the_core_replaces_itself_leaves_the_old_or_the_new_one_
     assert set(proof.found) == {"old", "new"}, (proof.found, proof.bad)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "modules",
+    [
+        pytest.param(["test_packed.py"], id="packed files"),
+        pytest.param(
+            ["test_updater.py", "test_damage.py", "test_deltas.py", "test_guard.py"], id="the rest", marks=pytest.mark.slow
+        ),
+    ],
+)
 @pytest.mark.timeout(1800)
-def test_the_tests_of_the_library_pass_on_a_core(tmp_path):
+def test_the_tests_of_the_library_pass_on_a_core(tmp_path, modules):
     env = dict(os.environ, MPOTA_LIBRARY=str(core_tree.with_modules(tmp_path / "tree")))
-    modules = ["test_updater.py", "test_damage.py", "test_deltas.py", "test_packed.py", "test_guard.py"]
     # It asks for a class that a core has under another name.
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-k", "not empty_blocks", *modules]
     done = subprocess.run(command, cwd=ROOT / "tests", env=env, capture_output=True, text=True)

@@ -108,13 +108,14 @@ class Names:
         for names in (self.symbols, self.attributes):
             assert len(set(names.values())) == len(names), "two things with one name"
 
-    def argument(self, function, is_public):
-        """The new names of the arguments of a function: name -> name."""
+    def argument(self, function, is_public, outer):
+        """The new names of the arguments of a function: name -> name; none of `outer`, those around it."""
         args = function.args
         if is_public or args.kwarg:
             return {}
         old = [a.arg for a in (*args.args, *filter(None, [args.vararg])) if a.arg not in self.keywords and a.arg != "self"]
-        return dict(zip(old, self.arguments)) if len(old) <= len(self.arguments) else {}
+        free = [a for a in self.arguments if a not in outer]
+        return dict(zip(old, free)) if len(old) <= len(free) else {}
 
 
 def _is_error(item, symbol):

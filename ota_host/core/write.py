@@ -237,7 +237,8 @@ class _Renamer(ast.NodeTransformer):
             node.name = self.writer.names.attributes.get(node.name, node.name)
         elif not outer:
             node.name = self.writer.name(self.top)
-        new = self.writer.names.argument(node, is_public)
+        around = {name for names in self.arguments.values() for name in names.values()} if outer else ()
+        new = self.writer.names.argument(node, is_public, around)
         self.arguments[id(node)] = new
         for arg in (*node.args.args, *filter(None, [node.args.vararg])):
             arg.arg = new.get(arg.arg, arg.arg)
