@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from servers import NGINX
@@ -12,6 +13,7 @@ from support import ROOT
 from bench import pico, report, targets, workloads
 from bench.boards import Cost, Failed
 from bench.rows import Rows
+from ota_host.boards import BoardError
 
 
 @pytest.mark.slow
@@ -133,6 +135,40 @@ def test_an_update_on_the_pico_w_is_two_rows_in_emulated_seconds(monkeypatch, ca
     assert "| (a) | time on a Pico W without its flash, emulated s | 2.68 | – | – | – | – |" in text
     assert "| (a) | flash time on a Pico W, modelled s | 0.5 | – | – | – | – |" in text
     assert list(report.pictures(made)) == ["pico-w.svg"]
+
+
+class Board:
+    """An emulated board whose serial port fails as `errors` say (text, whether the program had begun)."""
+
+    def __init__(self, flash, *errors):
+        self.flash, self.errors, self.heard = flash, list(errors), ""
+
+    def ops(self):
+        return 1
+
+    def output(self):
+        return self.heard
+
+    def exec(self, code, timeout):
+        if self.errors:
+            why, begun = self.errors.pop(0)
+            self.heard += "BEGUN program\n" if begun else ""
+            raise BoardError(why)
+        Path(f"{self.flash}.ops").write_bytes(b"peep")
+        return "BEGUN program\nDone\nTOOK 7\n"
+
+
+def test_a_serial_port_that_fails_before_the_program_begins_is_tried_again(tmp_path, capsys):
+    board = Board(tmp_path / "flash", ("no raw repl", False), ("no raw paste", False))
+    assert pico._took(board, "program") == pico.Took(7, erased=2, programmed=1)
+    assert board.said == ["Done"]
+    with pytest.raises(BoardError, match="no raw repl"):
+        pico._took(Board(tmp_path / "flash", *[("no raw repl", False)] * pico.TRIES), "program")
+
+
+def test_a_program_that_fails_on_the_pico_w_is_not_run_again(tmp_path, capsys):
+    with pytest.raises(Failed, match="^MemoryError$"):
+        pico._took(Board(tmp_path / "flash", ("Traceback\nMemoryError", True)), "program")
 
 
 def test_an_update_that_the_pico_w_cannot_do_is_a_row_that_says_why(monkeypatch, capsys):
