@@ -69,11 +69,14 @@ def adopt(u, state, slot):
 
 def check_space(u, live, slot):
     """Raise NoSpaceError unless all that the release in `slot` adds fits on the board."""
-    need = 4 * u.storage.block  # folders and the state
-    for what, path, x, y in plan(lines(u.root, live), lines(u.root, slot)):
-        if what in (FETCH, PATCH):
-            if u.storage.size(path + NEW) is None:
-                need += blocks(u, y["s"])
-            if x and critical(path, x, y):
-                need += blocks(u, x["s"])
+    for there in (False, True):  # what is staged already is looked for only where that decides
+        need = 4 * u.storage.block  # folders and the state
+        for what, path, x, y in plan(lines(u.root, live), lines(u.root, slot)):
+            if what in (FETCH, PATCH):
+                if not there or u.storage.size(path + NEW) is None:
+                    need += blocks(u, y["s"])
+                if x and critical(path, x, y):
+                    need += blocks(u, x["s"])
+        if need <= u.storage.free():
+            return
     check_free(u, need)
