@@ -187,16 +187,17 @@ def spare(state, *taken):
 
 def merge(old, new):
     """Walk two iterators of entries sorted by path: gives (path, old or None, new or None)."""
-    x, y = _next(old), _next(new)
+    x, y = next_of(old), next_of(new)
     while x or y:
         a = x if not y or x and x["p"] <= y["p"] else None
         b = y if not x or y and y["p"] <= x["p"] else None
         yield (a or b)["p"], a, b
-        x = _next(old) if a else x
-        y = _next(new) if b else y
+        x = next_of(old) if a else x
+        y = next_of(new) if b else y
 
 
-def _next(entries):
+def next_of(entries):
+    """The next of an iterator, None at its end."""
     # MicroPython before 1.24 has no next() with a default.
     for entry in entries:
         return entry
