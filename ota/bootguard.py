@@ -43,27 +43,29 @@ def base(root=None):
     return root if not root or root.endswith("/") else root + "/"
 
 
-def exists(path):
+def _try(do, *paths):
+    # What `do` gives of files that may not be there, else False: to look first costs as much
+    # again. A flash that cannot be read does not say that they are gone.
     try:
-        os.stat(path)
-        return True
+        return do(*paths)
     except OSError as e:
-        # A flash that cannot be read does not say that the file is gone.
         if e.errno != 2:
             raise
         return False
 
 
+def exists(path):
+    return bool(_try(os.stat, path))
+
+
 def _record(path):
-    # JSON whose last value is the CRC of all the text before it; None when there is no file.
-    # Formats 1 and 2 were a dict.
-    try:
-        with open(path, "rb") as f:
-            raw = f.read(1024)
-    except OSError:
-        if exists(path):
-            raise
+    # JSON whose last value is the CRC of all the text before it. Formats 1 and 2 were a dict.
+    # None when there is no file, or nothing in it: the very first is empty until it is closed.
+    f = _try(open, path, "rb")
+    if not f:
         return None
+    with f:
+        raw = f.read(1024)
     try:
         state = json.loads(raw)
         if isinstance(state, list):
@@ -78,7 +80,7 @@ def _record(path):
             return state
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError):
         pass  # RuntimeError: nested too deep
-    return {"n": -1}
+    return {"n": -1} if raw else None
 
 
 def load(root=None):
@@ -95,6 +97,8 @@ def load(root=None):
         # Nothing older than what the board has seen.
         seqs = [header(root, slot).get("seq") for slot in "abc"]
         state["floor"] = max([0] + [seq for seq in seqs if isinstance(seq, int)])
+    if second:
+        state["second"] = 1
     state["format"] = FORMAT
     return state
 
@@ -111,17 +115,17 @@ def save(root, state, phase=None):
         raise ValueError("phase %s cannot follow %s" % (phase, state["phase"]))
     record = dict(state, phase=phase, n=state["n"] + 1)
     record.pop("damaged", None)
+    second = record.pop("second", 0)
     more = dict(record)
     # In 128 bytes littlefs keeps it in the folder's list; more would erase a block each time.
     text = json.dumps([more.pop(key) for key in _KEYS] + [more], separators=(",", ":"))[:-1]
     home = base(root) + ".ota"
-    if not exists(home):
-        os.mkdir(home)
-    # Where names fold case (FAT) a rename over a file is not atomic: two records take turns.
+    # On littlefs a file stays what it was until it is closed; on FAT, where names fold case,
+    # two records take turns.
     turns = exists(base(root) + ".OTA")
-    path = home + ("/state" if turns and record["n"] % 2 else "/state.new")
+    path = home + ("/state.new" if turns and record["n"] % 2 == 0 else "/state")
     try:
-        with open(path, "wb") as f:
+        with _try(open, path, "wb") or os.mkdir(home) or open(path, "wb") as f:
             f.write(b'%s,"%08x"]' % (text.encode(), crc32(text.encode())))
     except OSError as e:
         if e.errno != 28 or not state["etag"]:
@@ -129,18 +133,18 @@ def save(root, state, phase=None):
         # On a full flash a trial has to end all the same: what only saves a request may go.
         state["etag"] = ""
         return save(root, state, phase)
-    if not turns:
-        os.rename(path, home + "/state")
+    if second and not turns:  # of a version that wrote it first, and then renamed it
+        os.remove(home + "/state.new")
     state.clear()
     state.update(record)
 
 
 def lines(root, slot):
     """Give the file entries (dicts) of the manifest in `slot`; none when it has no file."""
-    path = base(root) + ".ota/" + slot
-    if not slot or not exists(path):
+    f = slot and _try(open, base(root) + ".ota/" + slot, "rb")
+    if not f:
         return
-    with open(path, "rb") as f:
+    with f:
         f.readline()
         for raw in f:
             if not raw.startswith(b'{"sig"'):
@@ -183,16 +187,17 @@ def spare(state, *taken):
 
 def merge(old, new):
     """Walk two iterators of entries sorted by path: gives (path, old or None, new or None)."""
-    x, y = _next(old), _next(new)
+    x, y = next_of(old), next_of(new)
     while x or y:
         a = x if not y or x and x["p"] <= y["p"] else None
         b = y if not x or y and y["p"] <= x["p"] else None
         yield (a or b)["p"], a, b
-        x = _next(old) if a else x
-        y = _next(new) if b else y
+        x = next_of(old) if a else x
+        y = next_of(new) if b else y
 
 
-def _next(entries):
+def next_of(entries):
+    """The next of an iterator, None at its end."""
     # MicroPython before 1.24 has no next() with a default.
     for entry in entries:
         return entry
@@ -220,22 +225,15 @@ def _copy(src, dst):
             g.write(buffer[:n])
 
 
-def _keep(root, path, x, y, vital):
-    # What must never be absent is copied, and all of it before the first file moves: only
-    # this needs room on the flash.
-    if vital and x and y and exists(root + path) and exists(root + path + NEW):
-        _copy(root + path, root + path + OLD)
-
-
 def _forward(root, path, x, y, vital):
     live = root + path
     if not y:
         # A board is never without boot.py: one that no release names any more stays.
-        if path != "boot.py" and exists(live):
-            os.rename(live, live + OLD)
+        if path != "boot.py":
+            _try(os.rename, live, live + OLD)
     elif exists(live + NEW):
-        if x and not vital and exists(live):
-            os.rename(live, live + OLD)
+        if x and not vital:
+            _try(os.rename, live, live + OLD)
         os.rename(live + NEW, live)
 
 
@@ -243,8 +241,8 @@ def _backward(root, path, x, y, vital):
     live = root + path
     if not x:
         _drop(root, path)
-    elif exists(live + OLD):
-        os.rename(live + OLD, live)
+    else:
+        _try(os.rename, live + OLD, live)
 
 
 def _clean(root, path, x, y, vital):
@@ -254,9 +252,8 @@ def _clean(root, path, x, y, vital):
 
 def _drop(root, path):
     # Remove a file, and the folders that it leaves empty.
-    if not exists(root + path):
+    if _try(os.remove, root + path) is False:
         return
-    os.remove(root + path)
     while "/" in path:
         path = path[: path.rfind("/")]
         try:
@@ -271,22 +268,30 @@ def _replay(root, old, new, move, stays=1):
     # Boot-critical files last, so that the boot path is of one release until the end; of these
     # the ones that go very last: `ota/bootguard.py` when `ota/bootguard.mpy` has come, or the
     # other way round. `stays` tells which entry (1: old, 2: new) a path has afterwards.
-    for turn in range(3):
+    turn = last = 0
+    while turn <= last:
         for item in merge(lines(root, old), lines(root, new)):
             path, x, y = item
+            if same(x, y):
+                continue
             vital = critical(path, x, y)
-            if not same(x, y) and turn == (2 if vital and not item[stays] else vital):
+            its = 2 if vital and not item[stays] else int(vital)
+            last = max(last, its)
+            if its == turn:
                 move(root, path, x, y, vital)
+        turn += 1
 
 
 def _spoilt(root, state):
     # The first path whose staged content is not what was verified: the application writes, too.
+    # What must never be absent is copied, all of it before a file moves: only this needs room.
     for path, x, y in merge(lines(root, state["live"]), lines(root, state["next"])):
         if y and not same(x, y):
-            if not exists(root + path + NEW):
+            new = root + path + NEW
+            if not (exists(new) if state.get("bare") else _try(hash_file, new) == y["h"]):
                 return path
-            if not state.get("bare") and hash_file(root + path + NEW) != y["h"]:
-                return path
+            if x and critical(path, x, y):
+                _try(_copy, root + path, root + path + OLD)
 
 
 def hash_file(path):
@@ -351,17 +356,15 @@ def advance(root, state, booting=False):
 
 def _prepare(root, home, state):
     # All that can still fail, before the first file moves: then the release is dropped.
-    why = _spoilt(home, state)
-    if why:
-        why = "staged %s is damaged" % why
-    else:
-        try:
-            _replay(home, state["live"], state["next"], _keep)
+    try:
+        why = _spoilt(home, state)
+        if not why:
             return save(root, state, "committing")
-        except OSError as e:
-            if e.errno != 28:  # ENOSPC: the application took what was free
-                raise
-            why = "no room"
+        why = "staged %s is damaged" % why
+    except OSError as e:
+        if e.errno != 28:  # ENOSPC: the application took what was free
+            raise
+        why = "no room"
     problems.append("seq %s not installed: %s" % (state["seq"], why))
     abandon(root, state)
 

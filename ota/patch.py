@@ -27,7 +27,7 @@ except ImportError:  # CPython
             return len(data)
 
 
-_WINDOW = 1024  # bytes of the packed stream in RAM
+_WINDOW = 1536  # bytes of the packed stream in RAM; what is over _ENOUGH comes at a time
 _STEP = 192  # bytes to unpack at a time
 _ENOUGH = 960  # packed bytes that a step takes at most: two for each of its own, and a block's head
 _DIGITS = 5  # bytes of a number in a delta: 34 bits
@@ -86,11 +86,16 @@ def whole(source, size, buffer):
         HashError: it is not `size` bytes.
     """
     while size:
-        n = source.readinto(buffer[: min(size, len(buffer))])
-        if not n:
-            raise HashError("unpacks to %d bytes less than it should" % size)
-        size -= n
-        yield buffer[:n]
+        # Whole pieces: each goes through all the generators of an update.
+        most = min(size, len(buffer))
+        done = 0
+        while done < most:
+            n = source.readinto(buffer[done:most])
+            if not n:
+                raise HashError("unpacks to %d bytes less than it should" % (size - done))
+            done += n
+        size -= done
+        yield buffer[:done]
     if source.readinto(buffer[:1]):
         raise HashError("unpacks to more than it should")
 

@@ -2,7 +2,7 @@
 
 import json
 
-from .bootguard import NEW, abandon, advance, critical, header, lines, merge, same, save, spare
+from .bootguard import NEW, abandon, advance, critical, header, lines, merge, next_of, same, save, spare
 from .fetch import blocks, check_free, hash_of
 from .plan import FETCH, PATCH, kept, plan
 
@@ -22,10 +22,31 @@ def write_lines(u, slot, entries):
             out.write(json.dumps(entry).encode() + b"\n")
 
 
+def _size(u, walks, path):
+    # The size of a file, for paths that come in order. littlefs keeps its lists in that order too:
+    # to walk along one takes a tenth of a look for each. `walks` has the last folder and those
+    # above it: each with its list, and where that is.
+    name = path[path.rfind("/") + 1 :]
+    folder = path[: len(path) - len(name)]
+    while walks and not folder.startswith(walks[-1][0]):
+        walks.pop()
+    if not walks or walks[-1][0] != folder:
+        entries = u.storage.listed(folder)
+        walks.append([folder, entries, next_of(entries)])
+    walk = walks[-1]
+    while walk[2] and walk[2][0] < name:
+        walk[2] = next_of(walk[1])
+    found = walk[2]
+    if found and found[0] == name and found[3:] and not found[1] & 0x4000:  # not all tell the size
+        return found[3]
+    return u.storage.size(path)
+
+
 def _truth(u, live, slot):
     # Gives (path, line, line as the disk has it): a revert must find what was there.
+    walks = []
     for path, x, y in merge(lines(u.root, live), lines(u.root, slot)):
-        size = u.storage.size(path)
+        size = _size(u, walks, path)
         if size is None:
             yield path, x, None
         elif kept(path, u.keep):
@@ -69,11 +90,14 @@ def adopt(u, state, slot):
 
 def check_space(u, live, slot):
     """Raise NoSpaceError unless all that the release in `slot` adds fits on the board."""
-    need = 4 * u.storage.block  # folders and the state
-    for what, path, x, y in plan(lines(u.root, live), lines(u.root, slot)):
-        if what in (FETCH, PATCH):
-            if u.storage.size(path + NEW) is None:
-                need += blocks(u, y["s"])
-            if x and critical(path, x, y):
-                need += blocks(u, x["s"])
+    for there in (False, True):  # what is staged already is looked for only where that decides
+        need = 4 * u.storage.block  # folders and the state
+        for what, path, x, y in plan(lines(u.root, live), lines(u.root, slot)):
+            if what in (FETCH, PATCH):
+                if not there or u.storage.size(path + NEW) is None:
+                    need += blocks(u, y["s"])
+                if x and critical(path, x, y):
+                    need += blocks(u, x["s"])
+        if need <= u.storage.free():
+            return
     check_free(u, need)

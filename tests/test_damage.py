@@ -81,16 +81,21 @@ install(ARGS[0])
 good = ramflash.read(".ota/state")
 ramflash.write(".ota/state.new", good)
 believed = []
+def read():
+    state = load("/flash")
+    state.pop("second", 0)  # whether there are two
+    return state
 def look(what, data):
     ramflash.write(".ota/state", data)
-    alone = load("/flash") if os.remove(".ota/state.new") is None else 0
+    alone = read() if os.remove(".ota/state.new") is None else 0
     ramflash.write(".ota/state.new", good)
-    if alone != told and ("damaged" not in alone or alone["floor"] != 1) or load("/flash") != told:
+    if alone != told and ("damaged" not in alone or alone["floor"] != 1) or read() != told:
         believed.append(what)  # other than what was written
     del ramflash._files[:]  # all are closed
-told = load("/flash")
+told = read()
 for i in range(len(good)):
-    look(["cut", i], good[:i])
+    if i:  # an empty one is none
+        look(["cut", i], good[:i])
     for bit in range(8):
         data = bytearray(good)
         data[i] ^= 1 << bit
@@ -99,6 +104,56 @@ tell(believed=believed, size=len(good))
 """
     facts = told_by(script, servers[0], heap="8M")
     assert facts["believed"] == [] and facts["size"] < 128
+
+
+def test_a_board_without_a_state_whose_power_fails_in_its_first_update_gets_it_all_the_same(servers):
+    """At any of its operations; one of them leaves the first record empty."""
+    script = """
+from world import *
+flash = power_up(files={"main.py": b"by hand"})
+clean = bytes(flash.image)
+updater(ARGS[0]).run(reset=False)
+ops = flash.ops
+lost = []
+for cut in range(ops):
+    ramflash.umount(flash)
+    flash = ramflash.Flash(image=bytearray(clean))
+    ramflash.mount(flash)
+    flash.cut_at = flash.ops + cut
+    try:
+        updater(ARGS[0]).run(reset=False)
+    except Exception:
+        pass
+    left = flash.image
+    ramflash.umount(flash)
+    flash = ramflash.Flash(image=left)
+    ramflash.mount(flash)
+    if not updater(ARGS[0]).run(reset=False):
+        lost.append(cut)
+tell(lost=lost, ops=ops)
+"""
+    facts = told(script, servers[0])
+    assert facts["lost"] == [] and facts["ops"] > 10
+
+
+def test_a_record_left_over_by_the_version_before_counts_and_goes_with_the_next(servers):
+    """It wrote `state.new` and renamed it; a cut between the two left both."""
+    script = """
+from world import *
+from ota.bootguard import load, save
+power_up()
+install(ARGS[0])
+state = load("/flash")
+ramflash.write(".ota/state.new", ramflash.read(".ota/state"))
+ramflash.write(".ota/state", open(ARGS[1], "rb").read())
+taken = load("/flash")
+save("/flash", taken)
+tell(was=state, taken=taken, then=load("/flash"), files=sorted(os.listdir(".ota")))
+"""
+    facts = told(script, servers[0], ROOT / "tests/fixtures/state-1.json")
+    was, taken, then = facts["was"], facts["taken"], facts["then"]
+    assert taken["phase"] == was["phase"] == "idle" and taken == then
+    assert taken["n"] == was["n"] + 1 and "state.new" not in facts["files"]
 
 
 @pytest.mark.parametrize("prog", [32, 256])

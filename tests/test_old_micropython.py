@@ -17,20 +17,22 @@ VERSIONS = ["1.21.0-279", "1.23.0", "1.25.0"]
 PROGRAM = """
 import sys
 sys.path.append("/src")
+import builtins
 import os as _os
-class Os:
+def translated(real):
     # Emscripten has error numbers of its own.
+    def call(*args):
+        try:
+            return real(*args)
+        except OSError as e:
+            raise OSError({44: 2, 20: 17}.get(e.errno, e.errno))
+    return call
+class Os:
     def __getattr__(self, name):
         real = getattr(_os, name)
-        if name not in ("stat", "mkdir", "rmdir"):
-            return real
-        def call(path):
-            try:
-                return real(path)
-            except OSError as e:
-                raise OSError({44: 2, 20: 17}.get(e.errno, e.errno))
-        return call
+        return translated(real) if name in ("stat", "mkdir", "rmdir", "rename", "remove", "ilistdir") else real
 sys.modules["os"] = Os()
+builtins.open = translated(open)
 _os.chdir("/board")
 import ota
 from ota import LittlefsStorage, SdTransport, Updater, boot, confirm, status

@@ -10,23 +10,30 @@ def stage():
     from ota import HttpTransport, Updater
     from ota.verifiers.signature import SignatureVerifier
 
-    Updater(HttpTransport(os.getenv("URL")), verifier=SignatureVerifier([os.getenv("KEY")])).run(reset=False)
+    def program():
+        Updater(HttpTransport(os.getenv("URL")), verifier=SignatureVerifier([os.getenv("KEY")])).run(reset=False)
+
+    return program
 
 
 def boot():
     """Life 2: the boot that installs it."""
     import ota
 
-    ota.boot()
+    return ota.boot
 
 
 def settle():
     """Life 3: the first boot of the new release, which confirms it."""
     import ota
 
-    ota.boot()
-    ota.confirm()
+    def program():
+        ota.boot()
+        ota.confirm()
+
+    return program
 
 
 def main(step):
-    run({"stage": stage, "boot": boot, "settle": settle}[step])
+    # Imported when the flash is there: the library notes the folder that it starts in.
+    run(prepare={"stage": stage, "boot": boot, "settle": settle}[step])

@@ -51,6 +51,10 @@ class Storage:
         """The names in a folder."""
         return self._do(self._list, folder)
 
+    def listed(self, folder):
+        """Give (name, type, inode, bytes) of what is in a folder, by name, where that is its order; else none."""
+        return iter(())
+
     def mkdir(self, path):
         """Make a folder and those above it; one that is there is fine."""
         at = 0
