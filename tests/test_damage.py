@@ -132,7 +132,7 @@ for cut in range(ops):
         lost.append(cut)
 tell(lost=lost, ops=ops)
 """
-    facts = told(script, servers[0])
+    facts = told_by(script, servers[0], heap="8M")
     assert facts["lost"] == [] and facts["ops"] > 10
 
 
@@ -150,7 +150,7 @@ taken = load("/flash")
 save("/flash", taken)
 tell(was=state, taken=taken, then=load("/flash"), files=sorted(os.listdir(".ota")))
 """
-    facts = told(script, servers[0], ROOT / "tests/fixtures/state-1.json")
+    facts = told_by(script, servers[0], ROOT / "tests/fixtures/state-1.json", heap="8M")
     was, taken, then = facts["was"], facts["taken"], facts["then"]
     assert taken["phase"] == was["phase"] == "idle" and taken == then
     assert taken["n"] == was["n"] + 1 and "state.new" not in facts["files"]

@@ -1,8 +1,6 @@
 """What an update finds out about a board before its files come."""
 
-import json
-
-from support import run_mp
+from support import told_by
 
 SIZES = """
 from world import *
@@ -39,13 +37,13 @@ for name, kind in (("lfs2", LittlefsStorage), ("fat", FlashStorage)):
     flash = power_up(name, 512 if name == "fat" else 64, {p: bytes(10 * i) for i, p in enumerate(there)})
     found[name] = [sizes(kind, root) for root in ("/flash/", "")]
     ramflash.umount(flash)
-print("FACTS " + json.dumps({"found": found, "asked": asked, "there": there}))
+tell(found=found, asked=asked, there=there)
 """
 
 
 def test_the_sizes_that_a_walk_along_the_lists_finds_are_those_of_each_file_and_only_others_are_looked_for():
     """Paths come sorted, so a folder comes between files beside it; a folder of a file's name is none."""
-    facts = json.loads(run_mp(SIZES, heap="8M").stdout.split("FACTS ")[-1])
+    facts = told_by(SIZES, heap="8M")
     sizes = {path: 10 * i for i, path in enumerate(facts["there"])}
     want = [sizes.get(path) for path in facts["asked"]]
     missing = [path for path in facts["asked"] if path not in sizes]
