@@ -51,7 +51,7 @@ def power_up(path, prog, form=False, watch=False):
     """Mount the littlefs of the image at `path`, programmed `prog` bytes at a time; gives the Flash."""
     flash = Flash(path, watch)
     if form:
-        vfs.VfsLfs2.mkfs(flash, progsize=prog, readsize=prog)
-    vfs.mount(vfs.VfsLfs2(flash, progsize=prog, readsize=prog), "/flash")
+        vfs.VfsLfs2.mkfs(flash, progsize=prog)
+    vfs.mount(vfs.VfsLfs2(flash, progsize=prog), "/flash")
     os.chdir("/flash")
     return flash

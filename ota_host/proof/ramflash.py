@@ -78,7 +78,7 @@ def driver(kind, prog=256):
     """The file system class of `kind` (`lfs2` or `fat`) and its keywords."""
     if kind == "fat":
         return vfs.VfsFat, {}
-    return vfs.VfsLfs2, {"progsize": prog, "readsize": prog}
+    return vfs.VfsLfs2, {"progsize": prog}  # no more is said by the firmware of a Pico
 
 
 def mount(flash, kind="lfs2", form=False, prog=256, at="/flash"):
