@@ -98,6 +98,6 @@ def replay_after_cuts(tmp_path, kind, shapes):
     trees = {"v1": publisher.publish({"main.py": b"one"}, 1), "v2": publisher.publish({"main.py": b"two"}, 2)}
     with Site(trees) as site:
         facts = on_board(publisher, site, REPLAY, "one", "two", shapes, blocks=48, heap="8M")
-    assert facts["bad"] == [] and facts["ops"] > 30
+    assert facts["bad"] == [] and facts["ops"] > 12
     assert facts["falls"] == 0, "the floor never sinks from a cut to a later one"
     assert min(facts["floors"]) > 5, "cuts before and after the confirmation"
