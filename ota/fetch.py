@@ -91,22 +91,42 @@ class _Staged:
         self.path = path
         self.etag = None
         self.hasher = new_hasher()
-        self.done = self._safe = done
+        self.done = done
         self._open()
 
     def _open(self):
         self._out = self.u.storage.open(self.path + NEW, "ab" if self.done else "wb")
         self.close = self._out.close
+        last = self.done + self.u.safe
+        edge = _edge(last, self.u.storage.block)
+        self._stop = edge if edge > self.done else last  # where it is closed, and opened again
 
     def write(self, chunk):
+        while self.hasher and len(chunk) >= self._stop - self.done:
+            n = self._stop - self.done
+            self._put(chunk[:n])
+            chunk = chunk[n:]
+            self.close()
+            self._open()
+        self._put(chunk)
+
+    def _put(self, chunk):
         if self.hasher:
             self.hasher.update(chunk)
         self._out.write(chunk)
         self.done += len(chunk)
-        if self.done - self._safe >= self.u.safe and self.hasher:
-            self.close()
-            self._safe = self.done
-            self._open()
+
+
+def _edge(most, block):
+    # The largest size up to `most` that ends with a block of littlefs: to go on there copies nothing
+    # of it. Block n begins with a pointer of 4 bytes for each time that 2 divides n, and one more.
+    n = most // (block - 8) + 1
+    while n:
+        size = n * block - 8 * (n - 1) + 4 * bin(n - 1).count("1")
+        if size <= most:
+            return size
+        n -= 1
+    return 0
 
 
 def _receive(got, name, size, guard, unpack, limit):
