@@ -97,9 +97,15 @@ class _Staged:
     def _open(self):
         self._out = self.u.storage.open(self.path + NEW, "ab" if self.done else "wb")
         self.close = self._out.close
-        last = self.done + self.u.safe
-        edge = _edge(last, self.u.storage.block)
-        self._stop = edge if edge > self.done else last  # where it is closed, and opened again
+        # Where it is closed, and opened again: at the end of a block of littlefs, since to go on
+        # in one copies it. Block n begins with a pointer of 4 bytes for each time that 2 divides
+        # n, and one more.
+        self._stop = self.done + self.u.safe
+        body = self.u.storage.block - 8
+        n = (self._stop - 88) // body
+        edge = n * body + 8 + 4 * bin(n - 1).count("1")
+        if n > 0 and edge > self.done:
+            self._stop = edge
 
     def write(self, chunk):
         while self.hasher and len(chunk) >= self._stop - self.done:
@@ -115,18 +121,6 @@ class _Staged:
             self.hasher.update(chunk)
         self._out.write(chunk)
         self.done += len(chunk)
-
-
-def _edge(most, block):
-    # The largest size up to `most` that ends with a block of littlefs: to go on there copies nothing
-    # of it. Block n begins with a pointer of 4 bytes for each time that 2 divides n, and one more.
-    n = most // (block - 8) + 1
-    while n:
-        size = n * block - 8 * (n - 1) + 4 * bin(n - 1).count("1")
-        if size <= most:
-            return size
-        n -= 1
-    return 0
 
 
 def _receive(got, name, size, guard, unpack, limit):

@@ -249,8 +249,8 @@ tell(erased=told)
         tmp_path,
         safe,
     )
-    now_and_then, once = facts["erased"].values()
-    assert now_and_then == once > 300_000
+    once = facts["erased"][str(1 << 20)]
+    assert 300_000 < once <= facts["erased"][str(safe)] <= once + 2 * 4096  # what is closed is noted in the folder's list
 
 
 def test_a_large_file_whose_start_is_wrong_is_fetched_whole(tmp_path):
