@@ -91,22 +91,36 @@ class _Staged:
         self.path = path
         self.etag = None
         self.hasher = new_hasher()
-        self.done = self._safe = done
+        self.done = done
         self._open()
 
     def _open(self):
         self._out = self.u.storage.open(self.path + NEW, "ab" if self.done else "wb")
         self.close = self._out.close
+        # Where it is closed, and opened again: at the end of a block of littlefs, since to go on
+        # in one copies it. Block n begins with a pointer of 4 bytes for each time that 2 divides
+        # n, and one more.
+        self._stop = self.done + self.u.safe
+        body = self.u.storage.block - 8
+        n = (self._stop - 88) // body
+        edge = n * body + 8 + 4 * bin(n - 1).count("1")
+        if n > 0 and edge > self.done:
+            self._stop = edge
 
     def write(self, chunk):
+        while self.hasher and len(chunk) >= self._stop - self.done:
+            n = self._stop - self.done
+            self._put(chunk[:n])
+            chunk = chunk[n:]
+            self.close()
+            self._open()
+        self._put(chunk)
+
+    def _put(self, chunk):
         if self.hasher:
             self.hasher.update(chunk)
         self._out.write(chunk)
         self.done += len(chunk)
-        if self.done - self._safe >= self.u.safe and self.hasher:
-            self.close()
-            self._safe = self.done
-            self._open()
 
 
 def _receive(got, name, size, guard, unpack, limit):

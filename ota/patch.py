@@ -27,7 +27,7 @@ except ImportError:  # CPython
             return len(data)
 
 
-_WINDOW = 1536  # bytes of the packed stream in RAM; what is over _ENOUGH comes at a time
+_WINDOW = 1280  # bytes of the packed stream in RAM; what is over _ENOUGH comes at a time
 _STEP = 192  # bytes to unpack at a time
 _ENOUGH = 960  # packed bytes that a step takes at most: two for each of its own, and a block's head
 _DIGITS = 5  # bytes of a number in a delta: 34 bits

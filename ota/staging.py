@@ -26,18 +26,18 @@ def _size(u, walks, path):
     # The size of a file, for paths that come in order. littlefs keeps its lists in that order too:
     # to walk along one takes a tenth of a look for each. `walks` has the last folder and those
     # above it: each with its list, and where that is.
-    name = path[path.rfind("/") + 1 :]
-    folder = path[: len(path) - len(name)]
+    at = path.rfind("/") + 1
+    folder = path[:at]
     while walks and not folder.startswith(walks[-1][0]):
         walks.pop()
     if not walks or walks[-1][0] != folder:
         entries = u.storage.listed(folder)
         walks.append([folder, entries, next_of(entries)])
     walk = walks[-1]
-    while walk[2] and walk[2][0] < name:
-        walk[2] = next_of(walk[1])
     found = walk[2]
-    if found and found[0] == name and found[3:] and not found[1] & 0x4000:  # not all tell the size
+    while found and found[0] < path[at:]:
+        found = walk[2] = next_of(walk[1])
+    if found and found[0] == path[at:] and found[3:] and not found[1] & 0x4000:  # not all tell the size
         return found[3]
     return u.storage.size(path)
 

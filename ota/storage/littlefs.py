@@ -9,9 +9,7 @@ class LittlefsStorage(Storage):
     """A folder on littlefs, where `replace` is atomic."""
 
     def listed(self, folder):
-        # A folder that is not there yet has nothing.
-        path = self.root + folder
         try:
-            return os.ilistdir((path[:-1] if len(path) > 1 else path) or ".")
-        except (OSError, AttributeError):  # CPython has no such function
+            return os.ilistdir((self.root + folder)[:-1] or self.root or ".")
+        except (OSError, AttributeError):  # it is not there; CPython has no such function
             return iter(())
