@@ -72,6 +72,8 @@ def run(options, rows, temp, web):
     say("heaps")
     for bench in benches:
         measure.heaps(bench, rows, ("ours", "micropython_ota", "limit") if options.quick else None)
+    if {"a", "c"} <= set(wanted):
+        measure.forms(rows, temp)
     if "e" in wanted:
         say("real releases")
         releases.run(rows, web, layout, mpy, temp)

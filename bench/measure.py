@@ -2,6 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import footprint
+
+from ota_host import library
+
 from .boards import Failed
 from .subjects import PROGS
 
@@ -43,6 +47,15 @@ def heaps(bench, rows, subjects=None):
         if bench.load.changed and least:
             peak = bench.update(subject, heap=f"{max(256, 2 * least)}k", WATCH=1).peak
             rows.add(bench.load.name, subject, "peak_heap", peak, "B")
+
+
+def forms(rows, temp):
+    """The smallest heap of workloads a and c alone, without the boots, from each form of the library."""
+    with footprint.Bench(temp / "forms") as bench:
+        for form in library.Form:
+            tree = bench.tree(form.value)
+            for workload, name in zip("ac", footprint.WORKLOADS, strict=True):
+                rows.add(workload, "ours", "smallest_heap_of_form", bench.smallest(tree, name), "KB", form=form.value)
 
 
 def walls(benches, rows, times=5):

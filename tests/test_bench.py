@@ -79,8 +79,8 @@ def test_what_an_updater_cannot_do_is_said_in_the_table(capsys):
         ({"wall": 11}, "time of (b) at 100 ms, times faster than micropython_ota", False),
         ({"wall": 150}, "wall time of (c) at 0 ms, times the limit", True),
         ({"wall": 151}, "wall time of (c) at 0 ms, times the limit", False),
-        ({"smallest_heap": 40}, "smallest heap, signed, KB: (a), (c)", True),
-        ({"smallest_heap": 41}, "smallest heap, signed, KB: (a), (c)", False),
+        ({"smallest_heap": 40}, "smallest heap, signed, .mpy, with the boots, KB: (a), (c)", True),
+        ({"smallest_heap": 41}, "smallest heap, signed, .mpy, with the boots, KB: (a), (c)", False),
     ],
 )
 def test_a_target_is_met_up_to_its_limit(capsys, values, what, right):
@@ -91,6 +91,24 @@ def test_a_target_is_met_up_to_its_limit(capsys, values, what, right):
 def test_an_idle_poll_is_one_request_of_400_bytes_and_no_write(capsys, total, programmed, right):
     made = rows(wire_both=total, flash_programmed=programmed, flash_erased=0)
     assert met(made)["idle poll: requests, bytes, flash programmed, erased"] is right
+
+
+@pytest.mark.parametrize("heap, right", [(40, True), (41, False)])
+def test_a_form_of_the_library_meets_the_target_when_both_of_its_heaps_do(capsys, heap, right):
+    made = Rows()
+    for workload, value in (("a", 40), ("c", heap)):
+        made.add(workload, "ours", "smallest_heap_of_form", value, "KB", form="core")
+    assert met(made) == {"the same of the update alone, core, KB: (a), (c)": right}
+
+
+@pytest.mark.parametrize("sum_of_all, pair, right", [(40, 40, True), (39, 41, False), (41, 39, False)])
+def test_the_times_fewer_bytes_hold_for_the_sum_and_for_the_median_pair(capsys, sum_of_all, pair, right):
+    made = Rows()
+    of = {"kind": "py", "pairs": 1, "projects": 1}
+    made.add("e", "ours", "share_of_changed", 1, "%", of="the same, and the manifest", **of)
+    made.add("e", "micropython_ota", "share_of_changed", sum_of_all, "%", of="files that changed or came", **of)
+    made.add("e", "ours", "times_fewer_than_micropython_ota_a_pair", pair, "", **of)
+    assert [m for what, m in met(made).items() if "times fewer" in what] == [right]
 
 
 def test_what_was_not_measured_is_no_target(capsys):
