@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import hashlib
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
@@ -18,6 +19,8 @@ from .errors import ConfigError, HostError, OutsideError
 from .library import As, Form, Use
 from .tree import Tree
 
+# What a line that breaks off raises; mpremote unpacks what it read without a look at its length.
+_BROKEN = (TransportError, OSError, struct.error)
 # Where `mip` puts it as well; a board finds it there and beside main.py alike.
 HOME = "lib/"
 _PATIENCE = 120  # seconds that a board may be silent
@@ -105,7 +108,7 @@ class Board:
             self._serial = SerialTransport(str(port), timeout=10)
             # Without a soft reset, which would run boot.py and use up a trial boot.
             self._serial.enter_raw_repl(soft_reset=False)
-        except (TransportError, OSError) as e:
+        except _BROKEN as e:
             raise OutsideError(f"{port}: no board answers: {e}") from None
         self.run(_ASK + _MKDIR)
 
@@ -116,7 +119,7 @@ class Board:
         except TransportExecError as e:
             reason = str(e.error_output).strip().splitlines() or ["no reason given"]
             raise OutsideError(f"{self.port}: {what}: {reason[-1]}") from None
-        except (TransportError, OSError) as e:
+        except _BROKEN as e:
             raise OutsideError(f"{self.port}: {what}: {e}") from None
 
     def run(self, code):

@@ -3,6 +3,9 @@
 import ast
 import hashlib
 import json
+import os
+import threading
+import tty
 
 import pytest
 from servers import nginx
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 
 from ota_host import boards, core, deploy, library
 from ota_host.cli import app
+from ota_host.errors import OutsideError
 
 FILES = {"boot.py": "import ota\nota.boot()\n", "main.py": "print('app')\n", "lib/x.py": "x = 1\n"}
 
@@ -181,3 +185,23 @@ def test_a_release_brings_the_library_in_the_form_that_the_folder_has(project, b
     assert json.loads(ota("library", "lib", "--as", "core", "--json").stdout)["changed"] == 0
     ota("library", "lib", "--as", "source")
     assert not list((project / "lib").rglob("*.mpy"))
+
+
+def test_a_line_that_goes_silent_in_the_middle_is_an_error_that_names_the_port(project, monkeypatch):
+    """A board that lets a program be pasted, and then says nothing of how much of it."""
+    ours, port = os.openpty()
+    tty.setraw(port)
+
+    def answer():
+        for asked, answer in ((b"\x01", b"raw REPL; CTRL-B to exit\r\n>"), (b"\x05A\x01", b"R\x01")):
+            said = b""
+            while asked not in said:
+                said += os.read(ours, 100)
+            os.write(ours, answer)
+
+    threading.Thread(target=answer, daemon=True).start()
+    real = deploy.SerialTransport
+    monkeypatch.setattr(deploy, "SerialTransport", lambda name, timeout: real(name, timeout=0.2))
+    done = ota("deploy", os.ttyname(port), code=1)
+    assert isinstance(done.exception, OutsideError), repr(done.exception)
+    assert str(done.exception).startswith(f"{os.ttyname(port)}: the board failed: ")
