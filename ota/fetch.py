@@ -103,24 +103,22 @@ class _Staged:
         self._stop = self.done + self.u.safe
         body = self.u.storage.block - 8
         n = (self._stop - 88) // body
-        edge = n * body + 8 + 4 * bin(n - 1).count("1")
+        edge = n * body + 8 + 4 * bin(n - 1).encode().count(b"1")  # a text would be a name more
         if n > 0 and edge > self.done:
             self._stop = edge
 
     def write(self, chunk):
-        while self.hasher and len(chunk) >= self._stop - self.done:
-            n = self._stop - self.done
-            self._put(chunk[:n])
-            chunk = chunk[n:]
-            self.close()
-            self._open()
-        self._put(chunk)
-
-    def _put(self, chunk):
+        left = self._stop - self.done
+        if len(chunk) > left:
+            self.write(chunk[:left])
+            return self.write(chunk[left:])
         if self.hasher:
             self.hasher.update(chunk)
         self._out.write(chunk)
         self.done += len(chunk)
+        if len(chunk) == left:
+            self.close()
+            self._open()
 
 
 def _receive(got, name, size, guard, unpack, limit):

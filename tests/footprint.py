@@ -120,13 +120,17 @@ class Bench:
 
     def completes(self, tree, workload, kb):
         """Whether an update ends well in a heap of `kb` KB."""
+        return self.update(tree, workload, kb) == "True\n"
+
+    def update(self, tree, workload, kb):
+        """What an update in a heap of `kb` KB prints."""
         flash = self.folder / "flash.img"
         flash.write_bytes(b"\xff" * (640 * 4096))
         url = f"http://127.0.0.1:{self._server.server_port}/{list(WORKLOADS).index(workload)}/public/p"
         env = {"MICROPYPATH": f"{tree}:.frozen", "FLASH": str(flash), "URL": url}
         keys = (self.folder / "key.pub").read_text().strip()
         self._run("import device", "1M", dict(env, KEYS=keys))
-        return self._run("import update", f"{kb}k", env) == "True\n"
+        return self._run("import update", f"{kb}k", env)
 
     def _run(self, code, heap, env):
         command = [str(MICROPYTHON), "-X", f"heapsize={heap}", "-c", code]

@@ -302,6 +302,13 @@ def test_a_signed_update_fits_into_50_kb_from_a_core(bench, workload):
     assert bench.completes(bench.tree("core"), workload, 50)
 
 
+def test_a_core_brings_no_more_names_than_fit_into_their_table(bench, monkeypatch):
+    """The 141st makes MicroPython double it, by 1.8 KB."""
+    monkeypatch.setattr(footprint, "UPDATE", footprint.UPDATE + "import micropython\nmicropython.qstr_info()\n")
+    told = bench.update(bench.tree("core"), next(iter(footprint.WORKLOADS)), 400)
+    assert 100 < int(re.search(r"n_qstr=(\d+)", told)[1]) <= 140
+
+
 def test_a_core_stays_within_its_files_and_bytes():
     made = core.make(footprint.USE)
     assert len(made) <= 23 and sum(map(len, made.values())) <= 41000
