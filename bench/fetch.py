@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 from old_board import original
@@ -33,7 +34,11 @@ def archive(name, version, digest=""):
         with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
             unearth = Path(sys.executable).parent / "unearth"
             argv = [unearth, f"{name}=={version}", "--no-binary", "--download", fresh]
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+            for pause in (1, 5, 0):  # a whole run would lack it for one failure that passes
+                done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+                if not done.returncode:
+                    break
+                time.sleep(pause)
             found = [p for p in Path(fresh).iterdir() if p.name.endswith(".tar.gz")]
             if done.returncode or not found:
                 raise Unavailable(f"{name} {version}: {done.stderr.strip()[-200:]}")
