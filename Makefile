@@ -39,7 +39,7 @@ N ?= 100000
 fuzz: $(READY)
 	@$(BIN)/python -u tests/fuzz $(N)
 
-# Beside the alternatives: bytes, flash, heap and time, in one run of a quarter of an hour.
+# Beside the alternatives: bytes, flash, heap and time, in one run of ten minutes.
 bench: $(READY)
 	@$(BIN)/python -u bench
 

@@ -1,6 +1,6 @@
 """This library beside `micropython_ota`, `senko`, `mip` and the limit: `make bench`.
 
-    python bench                     everything but the emulated Pico W, about a quarter of an hour
+    python bench                     everything but the emulated Pico W, about ten minutes
     python bench --quick             workloads a and b once, about a minute
     python bench --pico              a and b on the Pico W firmware in the emulator alone, a quarter of an hour
     python bench --pico --only b     b alone on it
