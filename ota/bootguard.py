@@ -282,9 +282,9 @@ def _replay(root, old, new, move, stays=1):
         turn += 1
 
 
-def _spoilt(root, state):
-    # The first path whose staged content is not what was verified: the application writes, too.
-    # What must never be absent is copied, all of it before a file moves: only this needs room.
+def _secure(root, state):
+    # Copies what must never be absent, all of it before a file moves: only this needs room. Gives
+    # the first path whose staged content is not what was verified: the application writes, too.
     for path, x, y in merge(lines(root, state["live"]), lines(root, state["next"])):
         if y and not same(x, y):
             new = root + path + NEW
@@ -357,7 +357,7 @@ def advance(root, state, booting=False):
 def _prepare(root, home, state):
     # All that can still fail, before the first file moves: then the release is dropped.
     try:
-        why = _spoilt(home, state)
+        why = _secure(home, state)
         if not why:
             return save(root, state, "committing")
         why = "staged %s is damaged" % why

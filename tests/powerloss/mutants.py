@@ -55,7 +55,7 @@ MUTANTS = [
     Mutant("the old bootguard goes before the new one has come", "bootguard.py", "its = 2 if vital and not item[stays] else int(vital)", "its = int(vital) if item[stays] else 0", ("update", "revert")),
     Mutant("an install without room goes on", "bootguard.py", "        if e.errno != 28:  # ENOSPC: the application took what was free\n            raise\n        why = \"no room\"", "        return save(root, state, \"committing\")", ("flash filled before the install",)),
     Mutant("what is staged is not looked at again", "bootguard.py", "_try(hash_file, new) == y[\"h\"]", "exists(new)", ("damaged when ready",)),
-    Mutant("a staged file that is gone is passed over", "bootguard.py", "        why = _spoilt(home, state)", "        _spoilt(home, state)\n        _try(os.remove, home + \"boot.py\" + NEW)\n        why = None", ("update",)),
+    Mutant("a staged file that is gone is passed over", "bootguard.py", "        why = _secure(home, state)", "        _secure(home, state)\n        _try(os.remove, home + \"boot.py\" + NEW)\n        why = None", ("update",)),
 ]
 
 
