@@ -31,7 +31,7 @@ def _size(u, walks, path):
     while walks and not folder.startswith(walks[-1][0]):
         walks.pop()
     if not walks or walks[-1][0] != folder:
-        entries = u.storage.listed(folder)
+        entries = u.storage.ilistdir(folder)
         walks.append([folder, entries, next_of(entries)])
     walk = walks[-1]
     found = walk[2]

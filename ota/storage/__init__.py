@@ -51,7 +51,7 @@ class Storage:
         """The names in a folder."""
         return self._do(self._list, folder)
 
-    def listed(self, folder):
+    def ilistdir(self, folder):
         """Give (name, type, inode, bytes) of what is in a folder, by name, where that is its order; else none."""
         return iter(())
 

@@ -8,7 +8,7 @@ from . import Storage
 class LittlefsStorage(Storage):
     """A folder on littlefs, where `replace` is atomic."""
 
-    def listed(self, folder):
+    def ilistdir(self, folder):
         try:
             return os.ilistdir((self.root + folder)[:-1] or self.root or ".")
         except (OSError, AttributeError):  # it is not there; CPython has no such function
