@@ -1,5 +1,6 @@
 """The core: the library made small for a board does what the library does, and is as small as the docs say."""
 
+import ast
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from support import ROOT, release, run_mp
 
 import ota
 from ota_host import core
+from ota_host.core import choose, late, write
 from ota_host.errors import HostError
 from ota_host.proof import Scenario, digests, prove
 
@@ -307,6 +309,23 @@ def test_a_core_brings_no_more_names_than_fit_into_their_table(bench, monkeypatc
     monkeypatch.setattr(footprint, "UPDATE", footprint.UPDATE + "import micropython\nmicropython.qstr_info()\n")
     told = bench.update(bench.tree("core"), next(iter(footprint.WORKLOADS)), 400)
     assert 100 < int(re.search(r"n_qstr=(\d+)", told)[1]) <= 140
+
+
+def test_what_is_said_of_where_a_part_goes_is_of_a_part_that_the_library_has():
+    """A name that is not there any more would leave its code in RAM, unseen."""
+    there = set()
+    for path in (ROOT / "ota").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT / "ota").with_suffix("").parts).removesuffix(".__init__")
+        there.add(module)
+        for node in ast.parse(path.read_text()).body:
+            there |= {f"{module}.{name}" for name in (getattr(node, "name", ""), *_methods(node))}
+    assert there >= set(late.LATE) | set(choose.PHASES)
+    homes = {*late.LATE.values(), *choose.PHASES.values()} - {late.WITH_CALLERS}
+    assert homes <= {*write.BRIEF, *write.LASTING_LITERALS}
+
+
+def _methods(node):
+    return [f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name")] if isinstance(node, ast.ClassDef) else []
 
 
 def test_a_core_stays_within_its_files_and_bytes():

@@ -8,9 +8,8 @@ from .program import Symbol
 # package itself uses, as `open`, which it would hide there.
 # What goes with whoever calls it, as a copy in each of their modules.
 WITH_CALLERS = ""
-# Where methods, functions and classes go. What is not here, or not there any more, stays where it is.
+# Where methods, functions and classes go. What is not here stays where it is.
 LATE = {
-    "bootguard._where": "main",
     "bootguard.load": "state",
     "bootguard._record": "state",
     "bootguard.reset": "errno",

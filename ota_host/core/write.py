@@ -7,6 +7,11 @@ from .late import ATTRIBUTE, DEPTHS, FINDER, is_late
 from .names import FIRMWARE
 from .program import FUNCTIONS, Symbol
 
+# In whose place others are while the files come, which is when most of the RAM is taken.
+BRIEF = ("connect", "digest", "errno", "find", "listdir", "main", "mount", "next", "readlines", "state")
+LASTING_LITERALS = ("map", "recv", "write")
+_LITERALS = "pi"  # what their tuple is called
+
 
 class Writer:
     """Writes the modules of a Choice.
@@ -139,12 +144,6 @@ class Writer:
         return "".join(f";{DEPTHS.get(home, 0)}{home} {' '.join(names)} " for home, names in sorted(homes.items()))
 
 
-# In whose place others are while the files come, which is when most of the RAM is taken.
-BRIEF = ("connect", "digest", "errno", "find", "listdir", "main", "mount", "next", "readlines", "state")
-LASTING_LITERALS = ("map", "recv", "write")
-_LITERALS = "pi"  # what their tuple is called
-
-
 def _interned(node):
     # The names that loading the code of `node` gives to MicroPython, those of globals aside.
     if isinstance(node, ast.Tuple) and all(isinstance(n, ast.Constant) for n in node.elts):
@@ -247,6 +246,7 @@ class _Renamer(ast.NodeTransformer):
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
     def visit_Global(self, node):
         names = [Symbol(self.top.module, name) for name in node.names]
         return ast.Global([self.writer.name(s) for s in names])
