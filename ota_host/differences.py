@@ -17,7 +17,7 @@ from .keys import split
 from .terms import crc, line
 from .tree import END
 
-KEPT = 5  # releases before the channel's own
+KEPT = delta.KEPT  # releases before the channel's own
 FOLDER = ".d"
 
 

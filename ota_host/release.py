@@ -10,7 +10,6 @@ The rules that every tree keeps:
   last of all its differences, of which those of the manifest before are removed before it is replaced.
 """
 
-import re
 import subprocess
 from dataclasses import dataclass
 from hashlib import sha256
