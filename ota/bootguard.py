@@ -7,11 +7,32 @@ Nothing here keeps a journal. The two manifests, live and next, say what differs
 the disk says which rename comes next; so each replay may be cut and made again.
 """
 
-import json
-import os
 import sys
-from binascii import crc32, hexlify
-from hashlib import sha256
+
+
+def _own(name):
+    # As `ota.own`, which an older package has not.
+    module = sys.modules.get(name)
+    if module and not hasattr(module, "__file__") and not hasattr(module, "__path__"):
+        return module
+    if sys.implementation.name != "micropython":
+        return __import__(name)
+    path = sys.path[:]
+    modules = dict(sys.modules)
+    try:
+        sys.path[:] = [".frozen"]
+        sys.modules.clear()
+        return __import__(name)
+    finally:
+        sys.path[:] = path
+        sys.modules.update(modules)
+
+
+json = _own("json")
+os = _own("os")
+crc32 = _own("binascii").crc32
+hexlify = _own("binascii").hexlify
+sha256 = _own("hashlib").sha256
 
 NEW = ".ota-new"  # staged beside its target
 OLD = ".ota-old"  # what the target was before
@@ -385,10 +406,9 @@ def abandon(root, state):
 def reset():
     """Reset the board, where there is one."""
     try:
-        from machine import reset
-    except ImportError:
-        return
-    reset()
+        _own("machine").reset()
+    except (ImportError, AttributeError):
+        pass
 
 
 def boot(root=None):

@@ -5,11 +5,13 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 """
 
 import sys
-from random import getrandbits
 
+from . import own
 from .bootguard import base, header, lines, save, spare
 from .errors import ManifestError, NotFoundError, NotModified, PolicyError, TransportError, VerifyError
 from .transports import Lines
+
+getrandbits = own("random").getrandbits
 
 
 class Channel:

@@ -21,6 +21,7 @@ TLS. Neither is for what else needs a true time, such as a lock or a bill. NTP (
 less: anybody on the way can answer it with any date at all.
 """
 
+from . import own
 from .errors import OtaError, TransportError
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
@@ -43,8 +44,8 @@ def set_clock(transport, root=None):
     from .policy import CLOCK_SET
 
     try:
-        from machine import RTC
-    except ImportError:
+        RTC = own("machine").RTC
+    except (ImportError, AttributeError):
         raise OtaError("no clock to set: there is no machine.RTC")
     rtc = RTC()
     before = rtc.datetime()
@@ -101,7 +102,7 @@ def stamp(text):
 
 
 def _put(rtc, now):
-    import time
+    time = own("time")
 
     t = time.gmtime(now - (946684800 if time.gmtime(0)[0] == 2000 else 0))
     rtc.datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))

@@ -4,11 +4,12 @@ Every function that takes long is a generator of (path, bytes done, bytes in all
 None), so that its caller can feed a watchdog between two chunks. `u` is the Updater.
 """
 
-from binascii import hexlify
-from hashlib import sha256
-
+from . import own
 from .bootguard import NEW
 from .errors import HashError, NoSpaceError, NotFoundError, StorageError, TransportError
+
+hexlify = own("binascii").hexlify
+sha256 = own("hashlib").sha256
 
 
 def check_free(u, need):

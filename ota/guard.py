@@ -1,13 +1,16 @@
 """The guarded start of an application: what raises, hangs or never confirms is not there for ever."""
 
 import sys
-import time
 
+from . import own
 from .bootguard import load, reset, save
 
+time = own("time")
+
 try:
-    from time import ticks_diff, ticks_ms
-except ImportError:  # CPython
+    ticks_diff = own("time").ticks_diff
+    ticks_ms = own("time").ticks_ms
+except AttributeError:  # CPython
     from .transports import ticks_diff, ticks_ms
 
 _dog = []  # the machine.WDT, once started
@@ -17,7 +20,7 @@ _since = [0, 0, 0]  # ticks when the application started, its steady time in ms,
 
 def _machine(name):
     try:
-        return getattr(__import__("machine"), name)
+        return getattr(own("machine"), name)
     except (ImportError, AttributeError):
         return None
 

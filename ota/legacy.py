@@ -4,6 +4,7 @@ Arguments, results, prints and requests are those of its version 2.1.0. What goe
 is printed and swallowed, as it always was; only half a pair of credentials raises.
 """
 
+from . import own
 from .bootguard import advance, base, exists, load
 from .errors import OtaError
 
@@ -20,7 +21,7 @@ def generate_auth(user=None, passwd=None):
         return None
     if not user or not passwd:
         raise ValueError("Either only user or pass given. None or both are required.")
-    from binascii import b2a_base64
+    b2a_base64 = own("binascii").b2a_base64
 
     return b2a_base64(("%s:%s" % (user, passwd)).encode()).decode().strip()
 
@@ -83,7 +84,7 @@ def check_for_ota_update(host, project, user=None, passwd=None, timeout=5, soft_
         return _wrong(e)
     kind = "soft" if soft_reset_device else "hard"
     print("Found new version %s, %s-resetting device..." % (version, kind))
-    import machine
+    machine = own("machine")
 
     machine.soft_reset() if soft_reset_device else machine.reset()
 
@@ -93,7 +94,7 @@ def _wrong(e):
 
 
 def _reset(hard, soft):
-    import machine
+    machine = own("machine")
 
     if soft:
         print("Soft-resetting device...")
@@ -114,7 +115,7 @@ def _installed():
 def _transport(host, project, auth, timeout):
     options = {"timeout": 60 if timeout is None else timeout, "retries": 0}
     if auth:
-        from binascii import a2b_base64
+        a2b_base64 = own("binascii").a2b_base64
 
         options["user"], options["password"] = a2b_base64(auth).decode().split(":", 1)
     url = "%s/%s/" % (host, project)

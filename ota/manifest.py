@@ -4,11 +4,12 @@ The format is JSON Lines: a header, one line a file sorted by path, and at most
 eight lines of signatures. The limits below are part of the format.
 """
 
-import json
-from binascii import crc32
-from hashlib import sha256
-
+from . import own
 from .errors import ManifestError
+
+json = own("json")
+crc32 = own("binascii").crc32
+sha256 = own("hashlib").sha256
 
 LINE = 1024  # bytes in a line, with its newline
 FILES = 10000  # files in a release

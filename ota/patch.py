@@ -1,13 +1,15 @@
 """What comes smaller than it is: zlib streams with a window of 4 KB, and deltas from the old content."""
 
-from io import BytesIO
-
+from . import own
 from .errors import HashError
 
+BytesIO = own("io").BytesIO
+
 try:
-    from deflate import ZLIB, DeflateIO
+    ZLIB = own("deflate").ZLIB
+    DeflateIO = own("deflate").DeflateIO
 except ImportError:  # CPython
-    from zlib import decompressobj
+    decompressobj = own("zlib").decompressobj
 
     ZLIB = 2
 

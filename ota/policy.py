@@ -1,9 +1,11 @@
 """Whether a sound release is for this board, and for now. Pure: all that counts comes in."""
 
 import sys
-from hashlib import sha256
 
+from . import own
 from .errors import PolicyError
+
+sha256 = own("hashlib").sha256
 
 # Seconds since 1970 (1 October 2025). A clock before this has not been set since power-on.
 CLOCK_SET = 1759276800
@@ -11,7 +13,7 @@ CLOCK_SET = 1759276800
 
 def now():
     """The time in seconds since 1970, or 0 while the board's clock is not set."""
-    import time
+    time = own("time")
 
     t = int(time.time())
     if time.gmtime(0)[0] == 2000:  # the epoch of most boards

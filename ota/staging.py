@@ -1,10 +1,11 @@
 """What an update needs to know and to note before its files come. `u` is the Updater."""
 
-import json
-
+from . import own
 from .bootguard import NEW, abandon, advance, critical, header, lines, merge, next_of, same, save, spare
 from .fetch import blocks, check_free, hash_of
 from .plan import FETCH, PATCH, kept, plan
+
+json = own("json")
 
 
 def drop(u, state):

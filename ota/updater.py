@@ -1,5 +1,6 @@
 """Updater: the order of the steps of an update, nothing else."""
 
+from . import own
 from .bootguard import advance, base, load, reset, save, sum_of, unsound
 from .errors import OtaError
 from .storage import refused, suitable, tidily
@@ -79,9 +80,9 @@ class Updater:
         """What this device is known by (str)."""
         if self._device_id is None:
             try:
-                from machine import unique_id
+                unique_id = own("machine").unique_id
                 self._device_id = "".join("%02x" % b for b in unique_id())
-            except ImportError:
+            except (ImportError, AttributeError):
                 self._device_id = ""
         return self._device_id
 
@@ -150,7 +151,7 @@ class Updater:
 
     async def run_async(self, reset=True):
         """As `run()`, giving other tasks their turn after every chunk."""
-        from asyncio import sleep
+        sleep = own("asyncio", True).sleep
         for _ in self.steps():
             await sleep(0)
         return self._finish(reset)

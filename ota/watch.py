@@ -1,16 +1,19 @@
 """The loop that asks a server for releases, from power-on to the reset into the next one."""
 
 import sys
-from binascii import crc32
-from random import getrandbits
-from time import sleep
 
+from . import own
 from .bootguard import reset as restart
 from .errors import OtaError
 
+crc32 = own("binascii").crc32
+getrandbits = own("random").getrandbits
+sleep = own("time").sleep
+
 try:
-    from time import ticks_diff, ticks_ms
-except ImportError:  # CPython
+    ticks_diff = own("time").ticks_diff
+    ticks_ms = own("time").ticks_ms
+except AttributeError:  # CPython
     from .transports import ticks_diff, ticks_ms
 
 _FIRST = 30  # seconds: the longest wait after the first error; it doubles with each
@@ -61,7 +64,7 @@ class Watch:
 
     async def run_async(self, reset=True):
         """As `run()`, giving other tasks their turn; cancel the task to end it."""
-        from asyncio import sleep
+        sleep = own("asyncio", True).sleep
 
         steps = self.steps()
         try:

@@ -1,9 +1,11 @@
 """Where releases are staged. One storage a file; this one holds the base and picks the default."""
 
 import gc
-import os
 
+from .. import own
 from ..errors import NoSpaceError, StorageError
+
+os = own("os")
 
 
 class Storage:

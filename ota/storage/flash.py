@@ -1,9 +1,10 @@
 """FAT and file systems that nobody knows: a rename over a file may be two steps."""
 
-import os
-
+from .. import own
 from ..bootguard import OLD, exists
 from . import Storage
+
+os = own("os")
 
 
 class FlashStorage(Storage):

@@ -1,8 +1,9 @@
 """littlefs, the file system of most boards: a rename over a file is one atomic commit."""
 
-import os
-
+from .. import own
 from . import Storage
+
+os = own("os")
 
 
 class LittlefsStorage(Storage):

@@ -1,13 +1,15 @@
 """Where releases come from. One transport a file; this one holds the base and its guards."""
 
-import time
-from random import getrandbits
-
+from .. import own
 from ..errors import NotFoundError, NotModified, OtaError, TransportError
 
+time = own("time")
+getrandbits = own("random").getrandbits
+
 try:
-    from time import ticks_diff, ticks_ms
-except ImportError:  # CPython
+    ticks_diff = own("time").ticks_diff
+    ticks_ms = own("time").ticks_ms
+except AttributeError:  # CPython
 
     def ticks_ms():
         return int(time.monotonic() * 1000)

@@ -1,11 +1,12 @@
 """HTTP/1.1 over a plain socket: one connection for the many files of an update."""
 
-import socket
-from binascii import b2a_base64
-
+from .. import own
 from ..errors import NotFoundError, NotModified, TransportError
 from . import Transport
 from .wire import QUOTED, Body, Link, number, quote, read_head, split
+
+socket = own("socket")
+b2a_base64 = own("binascii").b2a_base64
 
 _REDIRECTS = 5
 

@@ -1,9 +1,10 @@
 """HTTPS with a certificate authority that you choose."""
 
-import time
-
+from .. import own
 from ..errors import TransportError
 from .http import HttpTransport
+
+time = own("time")
 
 # What is wrong with a certificate, and by what words of mbedTLS or OpenSSL it is told.
 _REASONS = (
@@ -50,7 +51,7 @@ class HttpsTransport(HttpTransport):
             raise TransportError("TLS with %s: %s" % (host, _reason(str(e), self._alone)))
 
     def _context(self):
-        import ssl
+        ssl = own("ssl")
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if not self._ca:

@@ -1,11 +1,12 @@
 """A folder of a mounted card, as a server's tree."""
 
-import os
-from binascii import hexlify
-from hashlib import sha256
-
+from .. import own
 from ..errors import NotFoundError, NotModified
 from . import Transport
+
+os = own("os")
+hexlify = own("binascii").hexlify
+sha256 = own("hashlib").sha256
 
 
 class SdTransport(Transport):

@@ -1,10 +1,11 @@
 """What HTTP/1.1 looks like on the wire: URLs, a connection, the head and the body of a response."""
 
-import select
-from binascii import unhexlify
-
+from .. import own
 from ..errors import TransportError
 from . import Lines, ticks_diff, ticks_ms
+
+select = own("select")
+unhexlify = own("binascii").unhexlify
 
 _HEADERS = 64  # lines of headers
 _LINE = 1024  # bytes in one of them, or in a status line

@@ -1,10 +1,12 @@
 """SignatureVerifier: only manifests that the holder of a key signed."""
 
-from binascii import a2b_base64, hexlify
-from hashlib import sha256
-
+from .. import own
 from ..errors import SignatureError
 from . import Verifier
+
+a2b_base64 = own("binascii").a2b_base64
+hexlify = own("binascii").hexlify
+sha256 = own("hashlib").sha256
 
 # Bytes that a raw key may have. An algorithm is a module of this folder with that name.
 _SIZES = {"RS256": (256, 512), "ES256": (64, 64), "HS256": (16, 128)}

@@ -13,6 +13,7 @@ import re
 from ..errors import HostError
 from ..mpy import compile_small
 from .bridge import bridge
+from .builtin import Owned
 from .choose import ALONE, PHASES, Choice
 from .constants import merge_empty, write_out
 from .late import LATE, call_directly, split
@@ -75,6 +76,7 @@ def sources(words, folder=None):
     writer = Writer(choice, Names(choice))
     made.update((f"ota/{name}.py", tree) for name, tree in writer.modules().items())
     made["ota/errors.py"] = _errors(program, choice, writer.name(ERROR))
+    made = {path: Owned().module(tree) for path, tree in made.items()}
     made["ota/__init__.py"] = _init(program, lazy, choice, names)
     files = {path: ast.unparse(tree).encode() for path, tree in made.items()}
     files[f"ota/{FILE}"] = "".join(text + "\n" for text in texts).encode()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import ota
 
+from .builtin import Plain
+
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -124,6 +126,7 @@ def _for_boards(tree, lines):
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             body.append(node)
     tree.body = body
+    tree = Plain().visit(tree)
     for node in ast.walk(tree):
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             first = node.body[0]

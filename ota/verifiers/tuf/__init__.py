@@ -1,11 +1,13 @@
 """TufVerifier: releases by the rules of The Update Framework."""
 
 import sys
-import time
-from binascii import hexlify
 
+from ... import own
 from ...errors import SignatureError, StorageError
 from .. import Verifier
+
+time = own("time")
+hexlify = own("binascii").hexlify
 
 _SCHEMES = ("es256", "rs256", "ps256", "ed25519", "sha512")
 _PREFIX = "tuf/"  # below the project's root on the server

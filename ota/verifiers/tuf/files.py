@@ -1,12 +1,13 @@
 """The files of a TUF client: what the server has comes into one folder, checked on its way."""
 
-import os
-from binascii import hexlify
-from hashlib import sha256
-from io import BytesIO
-
+from ... import own
 from ...errors import HashError, NotFoundError, VerifyError
 from .metadata import Metadata
+
+os = own("os")
+hexlify = own("binascii").hexlify
+sha256 = own("hashlib").sha256
+BytesIO = own("io").BytesIO
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
 

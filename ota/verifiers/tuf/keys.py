@@ -1,6 +1,9 @@
 """The keys of TUF: their three types, as PEM or hex, and whether a signature of theirs holds."""
 
-from binascii import a2b_base64, unhexlify
+from ... import own
+
+a2b_base64 = own("binascii").a2b_base64
+unhexlify = own("binascii").unhexlify
 
 _SCHEMES = {
     "ecdsa-sha2-nistp256": ("ecdsa", "ecdsa-sha2-nistp256"),  # and the types that have it

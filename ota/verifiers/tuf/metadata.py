@@ -1,11 +1,13 @@
 """One metadata file of TUF 1.0: its form, its signatures, whether it is in time."""
 
 import gc
-import json
-from hashlib import sha256
 
+from ... import own
 from ...errors import SignatureError, VerifyError
 from .keys import holds
+
+json = own("json")
+sha256 = own("hashlib").sha256
 
 TOP = ("root", "timestamp", "snapshot", "targets")
 _SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)

@@ -1,7 +1,9 @@
 """Which roles a role of TUF delegates a target to."""
 
-from binascii import hexlify
-from hashlib import sha256
+from ... import own
+
+hexlify = own("binascii").hexlify
+sha256 = own("hashlib").sha256
 
 
 def _part(pattern, text):
