@@ -30,22 +30,36 @@ def _own(name):
 
 json = _own("json")
 os = _own("os")
-crc32 = _own("binascii").crc32
 hexlify = _own("binascii").hexlify
 sha256 = _own("hashlib").sha256
 
+
+def _crc32(data, crc=0):
+    # An ESP8266 has none.
+    crc ^= 0xFFFFFFFF
+    for b in data:
+        crc ^= b
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xEDB88320 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+crc32 = getattr(_own("binascii"), "crc32", _crc32)
+
 NEW = ".ota-new"  # staged beside its target
 OLD = ".ota-old"  # what the target was before
+ASIDE = ".ota-aside"  # what was in the way of a move
 FORMAT = 3  # of the state record
+_FULL = (28, 36)  # ENOSPC; ENAMETOOLONG is how littlefs says that a folder cannot grow
 
 # A phase and the phases that may follow it. Nothing else decides what is legal.
 MOVES = {
     "idle": ("idle", "staging"),
     "staging": ("staging", "ready", "cleaning"),
     "ready": ("committing", "cleaning"),
-    "committing": ("trial", "cleaning"),
+    "committing": ("trial", "reverting", "cleaning"),
     "trial": ("trial", "reverting", "cleaning"),
-    "reverting": ("idle",),
+    "reverting": ("cleaning",),
     "cleaning": ("idle",),
 }
 
@@ -70,23 +84,30 @@ def _try(do, *paths):
     try:
         return do(*paths)
     except OSError as e:
-        if e.errno != 2:
+        if e.errno != 2 and e.errno != 20:  # ENOENT, ENOTDIR
             raise
         return False
 
 
 def exists(path):
-    return bool(_try(os.stat, path))
+    """What is at `path`: 0 nothing, 1 a file, 2 a folder."""
+    found = _try(os.stat, path)
+    return 1 + (found[0] >> 14 & 1) if found else 0
 
 
 def _record(path):
     # JSON whose last value is the CRC of all the text before it. Formats 1 and 2 were a dict.
     # None when there is no file, or nothing in it: the very first is empty until it is closed.
-    f = _try(open, path, "rb")
-    if not f:
-        return None
-    with f:
-        raw = f.read(1024)
+    try:
+        f = _try(open, path, "rb")
+        if not f:
+            return None
+        with f:
+            raw = f.read(1024)
+    except OSError as e:
+        if e.errno == 5:
+            raise
+        return {"n": -1}  # a folder
     try:
         state = json.loads(raw)
         if isinstance(state, list):
@@ -116,8 +137,7 @@ def load(root=None):
     elif best:
         state["damaged"] = 1
         # Nothing older than what the board has seen.
-        seqs = [header(root, slot).get("seq") for slot in "abc"]
-        state["floor"] = max([0] + [seq for seq in seqs if isinstance(seq, int)])
+        state["floor"] = max([header(root, slot).get("seq", 0) for slot in "abc"])
     if second:
         state["second"] = 1
     state["format"] = FORMAT
@@ -149,15 +169,25 @@ def save(root, state, phase=None):
         with _try(open, path, "wb") or os.mkdir(home) or open(path, "wb") as f:
             f.write(b'%s,"%08x"]' % (text.encode(), crc32(text.encode())))
     except OSError as e:
-        if e.errno != 28 or not state["etag"]:
+        if not _give_way(state, e, home, path):
             raise
-        # On a full flash a trial has to end all the same: what only saves a request may go.
-        state["etag"] = ""
         return save(root, state, phase)
     if second and not turns:  # of a version that wrote it first, and then renamed it
         os.remove(home + "/state.new")
     state.clear()
     state.update(record)
+
+
+def _give_way(state, e, home, path):
+    # Whether the record may be written after all.
+    if e.errno in _FULL:
+        # A trial has to end on a full flash, too: what only saves a request may go.
+        gone = state.pop("blocked", None) or state["etag"]
+        state["etag"] = ""
+        return gone
+    if exists(home) == 1:
+        return _aside(home)
+    return exists(path) == 2 and _aside(path)
 
 
 def lines(root, slot):
@@ -166,8 +196,11 @@ def lines(root, slot):
     if not f:
         return
     with f:
-        f.readline()
-        for raw in f:
+        f.readline(1024)
+        while True:
+            raw = f.readline(1024)
+            if not raw:
+                return
             if not raw.startswith(b'{"sig"'):
                 yield json.loads(raw)
 
@@ -176,27 +209,62 @@ def header(root, slot):
     """The first line of the manifest in `slot` (dict), empty when it cannot be read."""
     try:
         with open(base(root) + ".ota/" + slot, "rb") as f:
-            return dict(json.loads(f.readline(1024)))
+            head = dict(json.loads(f.readline(1024)))
+        for key in ("seq", "time", "expires"):
+            head[key] = int(head.get(key, 0))
+            if not head[key] and key != "seq":
+                del head[key]
+        return head
     except (OSError, ValueError, TypeError, RuntimeError):
         return {}
 
 
+def _pieces(path):
+    buffer = memoryview(bytearray(512))
+    with open(path, "rb") as f:
+        while True:
+            n = f.readinto(buffer)
+            if not n:
+                return
+            yield buffer[:n]
+
+
 def sum_of(root, slot):
-    """The CRC-32 of the manifest in `slot`, None when it cannot be read."""
+    """The CRC-32 of the manifest in `slot`, None when there is none."""
     crc = 0
     try:
-        with open(base(root) + ".ota/" + slot, "rb") as f:
-            for raw in f:
-                crc = crc32(raw, crc)
-    except OSError:
+        for piece in _pieces(base(root) + ".ota/" + slot):
+            crc = crc32(piece, crc)
+    except OSError as e:
+        if e.errno == 5:  # EIO does not say that it is damaged
+            raise
         return None
     return crc
 
 
+def note_sums(root, state):
+    """Keep in `state` what both manifests are, for `unsound`."""
+    state["sums"] = {}
+    for slot in (state["live"], state["next"]):
+        state["sums"][slot] = sum_of(root, slot)
+
+
 def unsound(root, state, key):
-    """Whether the manifest that `key` (`live` or `next`) names is not what it was when staged."""
-    sums = state.get("sums", {})
-    return state[key] in sums and sums[state[key]] != sum_of(root, state[key])
+    """Whether the manifest that `key` (`live` or `next`) names is damaged."""
+    slot = state[key]
+    if slot in state["sums"]:
+        return state["sums"][slot] != sum_of(root, slot)
+    try:  # nobody noted what it was, so it has to read as one
+        last = ""
+        for entry in lines(root, slot):
+            if entry["p"] <= last:
+                return True
+            last = entry["p"]
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as e:
+        if getattr(e, "errno", 0) == 5:
+            raise
+        return True
+    return bool(slot) and not header(root, slot)
 
 
 def spare(state, *taken):
@@ -237,43 +305,58 @@ def critical(path, x, y):
 
 
 def _copy(src, dst):
-    buffer = memoryview(bytearray(512))
-    with open(src, "rb") as f, open(dst, "wb") as g:
-        while True:
-            n = f.readinto(buffer)
-            if not n:
-                return
-            g.write(buffer[:n])
+    with open(dst, "wb") as g:
+        for piece in _pieces(src):
+            g.write(piece)
 
 
-def _forward(root, path, x, y, vital):
-    live = root + path
-    if not y:
-        # A board is never without boot.py: one that no release names any more stays.
-        if path != "boot.py":
-            _try(os.rename, live, live + OLD)
-    elif exists(live + NEW):
-        if x and not vital:
-            _try(os.rename, live, live + OLD)
-        os.rename(live + NEW, live)
+def hash_file(path):
+    """The SHA-256 (hex) of the file at `path`."""
+    hasher = sha256()
+    for piece in _pieces(path):
+        hasher.update(piece)
+    return hexlify(hasher.digest()).decode()
 
 
-def _backward(root, path, x, y, vital):
-    live = root + path
-    if not x:
-        _drop(root, path)
-    else:
-        _try(os.rename, live + OLD, live)
+def _aside(path):
+    # One rename, and nothing is lost of what was in the way.
+    to, n = path + ASIDE, 1
+    while exists(to):
+        n += 1
+        to = path + ASIDE + str(n)
+    os.rename(path, to)
+    problems.append("%s was in the way, and is %s now" % (path, to))
+    return to
 
 
-def _clean(root, path, x, y, vital):
-    _drop(root, path + NEW)
-    _drop(root, path + OLD)
+def _move(src, dst):
+    try:
+        os.rename(src, dst)
+    except OSError as e:
+        if e.errno == 2:
+            return
+        if e.errno == 5 or e.errno in _FULL or not exists(dst):
+            raise
+        _aside(dst)  # a folder; on FAT also what is read-only
+        os.rename(src, dst)
+
+
+def _erase(path):
+    # Gives whether there was something; of a folder all that is in it goes.
+    try:
+        return _try(os.remove, path) is None
+    except OSError:
+        if exists(path) != 2:
+            raise
+    for name in os.listdir(path):
+        _erase(path + "/" + name)
+    os.rmdir(path)
+    return True
 
 
 def _drop(root, path):
-    # Remove a file, and the folders that it leaves empty.
-    if _try(os.remove, root + path) is False:
+    # Remove it, and the folders that it leaves empty.
+    if not _erase(root + path):
         return
     while "/" in path:
         path = path[: path.rfind("/")]
@@ -285,130 +368,328 @@ def _drop(root, path):
             return
 
 
-def _replay(root, old, new, move, stays=1):
-    # Boot-critical files last, so that the boot path is of one release until the end; of these
-    # the ones that go very last: `ota/bootguard.py` when `ota/bootguard.mpy` has come, or the
-    # other way round. `stays` tells which entry (1: old, 2: new) a path has afterwards.
-    turn = last = 0
-    while turn <= last:
-        for item in merge(lines(root, old), lines(root, new)):
-            path, x, y = item
+def _forward(root, path, x, y, vital):
+    # A file that becomes a folder has this, with all that comes below it, as its staged form.
+    live = root + path
+    if exists(live + NEW) > (not y):
+        if not vital and (x or exists(live) == 2):
+            _move(live, live + OLD)
+        _move(live + NEW, live)
+    # A board is never without boot.py: one that no release names any more stays.
+    elif not y and path != "boot.py" and exists(live) == 1:
+        _move(live, live + OLD)
+
+
+def _backward(root, path, x, y, vital):
+    live = root + path
+    staged = y and exists(live + NEW)
+    there = exists(live)
+    if x:
+        if (not staged or not there) and exists(live + OLD):
+            _move(live + OLD, live)
+        return
+    if staged and not there:
+        _drop(root, path + NEW)
+    elif not staged and there == 1:  # else it is the application's
+        _drop(root, path)
+    if exists(live + OLD) == 2:  # it was a folder
+        _move(live + OLD, live)
+
+
+def _clean(root, path, x, y, vital):
+    for suffix in (NEW, OLD):
+        try:
+            _drop(root, path + suffix)
+        except OSError as e:  # the next release comes all the same
+            problems.append("left over: %s%s: %r" % (path, suffix, e))
+
+
+def _turn(path, x, y, back):
+    # Boot-critical files last, so that the boot path is of one release until the end: of these
+    # first what was not there, for boot.py may import it, and very last what goes: `bootguard.py`
+    # when `bootguard.mpy` has come. boot.py is the last that changes, and the first to change back.
+    # What was added goes before the file comes back in whose place its folder is.
+    if not critical(path, x, y):
+        return int(bool(back and x))
+    before, after = (y, x) if back else (x, y)
+    if not after:
+        return 5
+    if path == "boot.py":
+        return 3 if back else 4
+    return (4 if back else 3) if before else 2
+
+
+def _replay(root, state, move, back=False):
+    old, new = (state["next"], state["live"]) if back else (state["live"], state["next"])
+    turn, turns = 0, 1  # a bit for each that there is
+    while turns >> turn:
+        for path, x, y in merge(lines(root, old), lines(root, new)):
             if same(x, y):
                 continue
-            vital = critical(path, x, y)
-            its = 2 if vital and not item[stays] else int(vital)
-            last = max(last, its)
+            its = 0 if move == _clean else _turn(path, x, y, back)
+            turns |= 1 << its
             if its == turn:
-                move(root, path, x, y, vital)
+                move(root, path, x, y, critical(path, x, y))
         turn += 1
+        while turns >> turn and not turns >> turn & 1:
+            turn += 1
+
+
+def above(path):
+    # Where each folder of `path` ends, the outermost first.
+    at = path.find("/")
+    while at > 0:
+        yield at
+        at = path.find("/", at + 1)
+
+
+def entry_of(root, slot, path):
+    """The line (dict) of `path` in a manifest, None when it names no such file."""
+    for entry in lines(root, slot):
+        if entry["p"] == path:
+            return entry
+
+
+def alien(root, folder, slot, kept=None):
+    """What keeps `folder` from giving way to a file of the next release.
+
+    Args:
+        slot (str): of the manifest that is live. kept: function of a path: whether it has to stay.
+    Returns:
+        str: the path of a file below it that the live release does not name, or that the board
+            needs; None when there is none.
+    """
+    for name in os.listdir(root + folder):
+        path = folder + "/" + name
+        if exists(root + path) == 2:
+            found = alien(root, path, slot, kept)
+            if found:
+                return found
+        elif name[-8:] not in (NEW, OLD):
+            entry = entry_of(root, slot, path)
+            if not entry or critical(path, entry, entry) or kept and kept(path):
+                return path
+
+
+def _is_staged(root, state, path, entry):
+    # Also below a file that becomes a folder.
+    look = exists if state["bare"] else hash_file
+    got = _try(look, root + path + NEW)
+    for at in above(path):
+        got = got or _try(look, root + path[:at] + NEW + path[at:] + NEW)
+    return got and (state["bare"] or got == entry["h"])
 
 
 def _secure(root, state):
-    # Copies what must never be absent, all of it before a file moves: only this needs room. Gives
-    # the first path whose staged content is not what was verified: the application writes, too.
+    # Looks for all that can stop a move, before the first one, and copies what must never be
+    # absent: only this needs room. Gives why not (str), and the path that is in the way.
     for path, x, y in merge(lines(root, state["live"]), lines(root, state["next"])):
-        if y and not same(x, y):
-            new = root + path + NEW
-            if not (exists(new) if state.get("bare") else _try(hash_file, new) == y["h"]):
-                return path
-            if x and critical(path, x, y):
-                _try(_copy, root + path, root + path + OLD)
+        if same(x, y):
+            continue
+        live = root + path
+        there = exists(live)
+        if x and there != 1:
+            return "%s is gone" % path, ""
+        if x and state.get("left"):
+            _make_way(live + OLD)
+        if not y:
+            continue
+        if not _is_staged(root, state, path, y):
+            return "staged %s is damaged" % path, ""
+        vital = critical(path, x, y)
+        if there == 2:
+            found = path if vital else alien(root, path, state["live"])
+            if found:
+                return "%s is in the way of %s" % (found, path), found
+        if x and vital:
+            try:
+                _copy(live, live + OLD)
+            except OSError as e:
+                if e.errno == 5 or e.errno in _FULL:
+                    raise
+                _make_way(live + OLD)
+                _copy(live, live + OLD)
+    return "", ""
 
 
-def hash_file(path):
-    """The SHA-256 (hex) of the file at `path`."""
-    hasher = sha256()
-    buffer = memoryview(bytearray(512))
-    with open(path, "rb") as f:
-        while True:
-            n = f.readinto(buffer)
-            if not n:
-                return hexlify(hasher.digest()).decode()
-            hasher.update(buffer[:n])
+def _make_way(path):
+    try:
+        _erase(path)
+    except OSError:
+        _aside(path)
+
+
+def _lost(root, state, back):
+    # The first path that there is no way back for. With `back` all of the release has been moved,
+    # and state["next"] is what to go back to.
+    old, new = (state["next"], state["live"]) if back else (state["live"], state["next"])
+    moved = back and new
+    for path, x, y in merge(lines(root, old), lines(root, new)):
+        if not x or same(x, y) or exists(root + path + OLD):
+            continue
+        stays = exists(root + path + NEW) if y else path == "boot.py" or not moved
+        if stays and not (y and moved) and exists(root + path):
+            continue
+        for at in above(path):
+            if exists(root + path[:at] + OLD + path[at:]):
+                break
+        else:
+            return path
 
 
 def distrust(root, state):
-    """Raise ValueError when a replay would go by a damaged manifest; drop a release not begun.
-
-    One that lost lines would have files removed that have to stay.
-    """
+    """Let go of a manifest that is damaged: one that lost lines would have files removed that stay."""
     for key in ("live", "next"):
         if unsound(root, state, key):
-            if state["phase"] != "ready":
-                raise ValueError("the %s manifest is damaged" % key)
+            problems.append("the %s manifest is damaged" % key)
             state[key] = ""
-            state["sums"] = {}
-            return abandon(root, state)
 
 
 def advance(root, state, booting=False):
     """Do what the phase asks for; gives whether live files moved. The only way that they do."""
     home = base(root)
     moved = False
-    if state["phase"] in ("ready", "committing", "reverting"):
+    if state["phase"] in ("ready", "committing", "reverting", "cleaning"):
         distrust(root, state)
     if state["phase"] == "ready":
         _prepare(root, home, state)
     if state["phase"] == "committing":
-        _replay(home, state["live"], state["next"], _forward, 2)
-        state["live"], state["next"] = state["next"], state["live"]
-        state["boots"] = state["fails"] = 0
+        _commit(root, home, state)
         moved = True
-        settle(root, state) if not state["trial"] else save(root, state, "trial")
     elif state["phase"] == "trial" and booting:
         if state["boots"] < state["trial"]:
             state["boots"] += 1
             save(root, state)
         else:
-            distrust(root, state)
-            save(root, state, "reverting")
+            why = withdraw(root, state)
+            if why:  # it stays, and is not taken again
+                state["refused"] = state["seq"]
+                _say("seq %s failed its trial and stays: %s" % (state["seq"], why))
+                save(root, state, "cleaning")
     if state["phase"] == "reverting":
-        _replay(home, state["next"], state["live"], _backward)
-        state["live"], state["next"] = state["next"], state["live"]
-        state["refused"] = state["seq"]
-        state["fails"] = 0
+        _revert(root, home, state)
         moved = True
-        save(root, state, "idle")
     if state["phase"] == "cleaning":
-        _replay(home, state["live"], state["next"], _clean)
+        before = len(problems)
+        _replay(home, state, _clean)
+        state.pop("left", 0)
+        if len(problems) > before:
+            state["left"] = 1
+        blocked = state.get("blocked")
+        if blocked and blocked[2] == 0:  # until there is more room than now
+            info = os.statvfs(home or ".")
+            # On a full littlefs the count of free blocks goes below zero, and wraps.
+            blocked[2] = info[0] * (2 + (info[3] if info[3] < info[2] else 0))
         save(root, state, "idle")
     return moved
 
 
+def _say(text):
+    problems.append(text)
+    print("ota:", text)
+
+
 def _prepare(root, home, state):
     # All that can still fail, before the first file moves: then the release is dropped.
+    path = None
+    why = "its manifest is damaged"
     try:
-        why = _secure(home, state)
+        if state["next"]:
+            why, path = _secure(home, state)
         if not why:
             return save(root, state, "committing")
-        why = "staged %s is damaged" % why
     except OSError as e:
-        if e.errno != 28:  # ENOSPC: the application took what was free
-            raise
-        why = "no room"
-    problems.append("seq %s not installed: %s" % (state["seq"], why))
-    abandon(root, state)
+        why, path = ("no room", 0) if e.errno in _FULL else (repr(e), None)
+    why = "seq %s not installed: %s" % (state["seq"], why)
+    _say(why)
+    abandon(root, state, None if path in (None, "") else [state["seq"], why, path])
+
+
+def _commit(root, home, state):
+    # A move that fails twice for another reason than a cut leads back.
+    why = None if state["next"] else "its manifest is damaged"
+    for again in (1, 0):
+        try:
+            if not why:
+                _replay(home, state, _forward)
+            break
+        except (OSError, MemoryError) as e:
+            if not again:
+                why = repr(e)
+    if why and _lost(home, state, False):
+        raise OSError(why)
+    state["live"], state["next"] = state["next"], state["live"]
+    if why:
+        _say("seq %s not installed: %s" % (state["seq"], why))
+        return save(root, state, "reverting")
+    state["boots"] = state["fails"] = 0
+    if isinstance(state["seq"], int):  # the legacy functions say what they always said
+        print("ota: seq %d is live" % state["seq"])
+    settle(root, state) if not state["trial"] else save(root, state, "trial")
+
+
+def withdraw(root, state):
+    """Begin to go back to the release before; gives why that cannot be (str), empty when it has begun."""
+    distrust(root, state)
+    if not state["next"]:
+        return "there is no manifest to go back to"
+    path = _lost(base(root), state, True)
+    if path:
+        return "%s is gone" % (path + OLD)
+    save(root, state, "reverting")
+    return ""
+
+
+def _revert(root, home, state):
+    if state["next"]:  # else nobody knows what to go back to
+        _replay(home, state, _backward, True)
+    aside = [
+        path + ASIDE
+        for path, x, y in merge(lines(root, state["live"]), lines(root, state["next"]))
+        if not same(x, y) and exists(home + path + ASIDE)
+    ]
+    if aside:
+        state["aside"] = aside[-2:]  # the record has 1 KB
+    state["live"], state["next"] = state["next"], state["live"]
+    state["refused"] = state["seq"]
+    state["fails"] = 0
+    print("ota: seq %s was undone" % state["seq"])
+    save(root, state, "cleaning")
 
 
 def settle(root, state):
     """Let the live release stay: raise the floor; what was kept to go back to may go."""
     if isinstance(state["seq"], int):  # the legacy layout has a version there
         state["floor"] = max(state["floor"], state["seq"])
+    if state.pop("signed", 0):
+        # Not before: a release with a time far ahead, never confirmed, would block what expires.
+        state["time"] = max(state["time"], header(root, state["live"]).get("time", 0))
+    state.pop("aside", 0)
     save(root, state, "cleaning")
 
 
-def abandon(root, state):
-    """Give up a release of which no file has moved; what is staged may go."""
-    state["etag"] = ""  # so that the next check sees it again
+def abandon(root, state, blocked=None):
+    """Give up a release none of whose files has moved; what is staged may go.
+
+    Args:
+        blocked (list): its seq, why (str), and the path that is in the way, or 0 for want of room:
+            until that changes it is not fetched again. None: the next check sees it anew.
+    """
+    if blocked:
+        state["blocked"] = blocked
+    else:
+        state["etag"] = ""
     save(root, state, "cleaning")
 
 
 def reset():
     """Reset the board, where there is one."""
     try:
-        _own("machine").reset()
-    except (ImportError, AttributeError):
-        pass
+        machine = _own("machine")
+    except ImportError:
+        return
+    if hasattr(machine, "reset"):
+        machine.reset()
 
 
 def boot(root=None):
@@ -421,5 +702,5 @@ def boot(root=None):
         if advance(root, load(root), True):
             reset()
     except Exception as e:  # an error in boot.py would keep main.py from running
-        problems.append("boot: %r" % e)
+        _say("boot: %r" % e)
     return problems[-1] if problems else None

@@ -7,8 +7,8 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 import sys
 
 from . import own
-from .bootguard import base, header, lines, save, spare
-from .errors import ManifestError, NotFoundError, NotModified, PolicyError, TransportError, VerifyError
+from .bootguard import base, exists, header, lines, note_sums, save, spare, unsound
+from .errors import ManifestError, NotFoundError, NotModified, PolicyError, StorageError, TransportError, VerifyError
 from .transports import Lines
 
 getrandbits = own("random").getrandbits
@@ -29,16 +29,20 @@ class Channel:
         the header is read yet. With `whole` no difference is asked for.
         """
         u = self._u
-        u.verifier.begin(u.transport, self._name, state)
         from .policy import clock, judge
 
         live = header(u.root, state["live"])
         time = clock(state)
+        about = state, u.project or live.get("project"), u.device_id(), time
+        held = self._held(state)
+        if state["phase"] == "staging":
+            self._judge_again(about)
+        u.verifier.begin(u.transport, self._name, state)
         try:
             stream = self._ask(state, live, time, whole)
         except NotModified:
             if state["phase"] != "staging":
-                u.tell("current", None)
+                u.tell("blocked" if held else "current", held)
                 return False
             release.take(header(u.root, state["next"]), state["etag"])
             return True
@@ -47,21 +51,58 @@ class Channel:
         release.stream = stream
         try:
             reader = Reader(Lines(stream).readline, u.verifier.update)
-            why = judge(reader.header, state, u.project or live.get("project"), u.device_id(), time)
+            why = judge(reader.header, *about)
         except (ManifestError, PolicyError) as e:
             if not self._crc:
                 raise
             return self._whole(state, release, e)
         etag = "%s %s" % (self._tagged(), stream.etag) if stream.etag else ""
         release.take(reader.header, etag if len(etag) < 200 else "", reader)
+        detail = release.version
+        if why == "refused":
+            detail = "%s (seq %d): seq %s was undone" % (detail, release.seq, state["refused"])
+            state["blocked"] = [release.seq, detail, None]
+        elif not why and held and release.seq == state["blocked"][0]:
+            why, detail = "blocked", held
         if not why:
             return True
         release.close()
         if state["phase"] == "idle" and release.etag != state["etag"]:
             state["etag"] = release.etag
             save(u.root, state)
-        u.tell(why, release.version)
+        u.tell(why, detail)
         return False
+
+    def _held(self, state):
+        # Why the release that was dropped last cannot be installed yet; None when it can.
+        blocked = state.get("blocked")
+        if not blocked:
+            return None
+        by = blocked[2]
+        if isinstance(by, str):
+            held = exists(self._u.root + by)
+        else:
+            held = by is None or self._u.storage.free() < by
+        if held:
+            return blocked[1]
+        state.pop("blocked")
+        state["etag"] = ""  # so that the next answer has it again
+
+    def _judge_again(self, about):
+        # What is staged may have expired since, and its manifest may have been damaged.
+        from .policy import judge
+
+        state = about[0]
+        error = None
+        try:
+            wanted = not unsound(self._u.root, state, "next") and not judge(header(self._u.root, state["next"]), *about)
+        except PolicyError as e:
+            wanted, error = False, e
+        if not wanted:
+            from .staging import drop
+
+            self._u.tell("dropped", error)
+            drop(self._u, state)
 
     def _tagged(self):
         # What an etag is of. Those of two objects may be equal, so the name goes with it.
@@ -113,10 +154,11 @@ class Channel:
         _unload("manifest", "policy", "staging")
         from .place import stage_file
         from .plan import FETCH, PATCH, plan
+        from .staging import staged
 
         for what, path, old, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
             if what in (FETCH, PATCH):
-                yield from stage_file(u, path, old, entry)
+                yield from stage_file(u, path if old else staged(u, path), old, entry)
 
     def _begin(self, release, state):
         u = self._u
@@ -140,15 +182,23 @@ class Channel:
                 if not self._crc or not self._whole(state, release, e):
                     raise
         from .staging import adopt, check_space
-        yield from adopt(u, state, slot)
-        check_space(u, state["live"], slot)
+        try:
+            yield from adopt(u, state, slot)
+            check_space(u, state["live"], slot)
+        except (PolicyError, StorageError) as e:
+            if hasattr(e, "by"):
+                state.update({"blocked": [release.seq, str(e), e.by], "etag": release.etag})
+                save(u.root, state)
+            raise
+        state.pop("blocked", None)
         # The tag of a difference is of no use once its base is not live, but to say that one has asked.
         etag = "" if self._crc and not u.verifier.seen else release.etag
         state.update({"next": slot, "seq": release.seq, "etag": etag})
         if u.verifier.signs:
-            state["time"] = max(state["time"], release.header.get("time", 0))
+            state["signed"] = 1
             if u.verifier.seen:
                 state["seen"] = u.verifier.seen
+        note_sums(u.root, state)
         save(u.root, state, "staging")
 
     def _take(self, release, state, slot):

@@ -43,7 +43,8 @@ def check_path(path):
         if part in ("", ".", ".."):
             _bad("path", path, "has the part %r" % part)
         # FAT folds case: `.OTA` is `.ota` there.
-        if part[-8:].lower() in SUFFIXES:
+        part = part.lower()
+        if part[-8:] in SUFFIXES or ".ota-aside" in part:
             _bad("path", path, "ends in a staging suffix")
     if path[:5].lower() in (".ota", ".ota/"):
         _bad("path", path, "is inside .ota/")
@@ -158,6 +159,7 @@ class Reader:
     def __iter__(self):
         left = self.header["size"]
         last = ""
+        above = []  # paths that what comes may be below of
         crc = 0
         for _ in range(self.header["files"]):
             entry = check_entry(self._line())
@@ -167,6 +169,11 @@ class Reader:
             if entry["p"] <= last:
                 _bad("path", entry["p"], "does not sort after %r" % last)
             last = entry["p"]
+            while above and (not last.startswith(above[-1]) or last[len(above[-1])] > "/"):
+                above.pop()
+            if above and last[len(above[-1])] == "/":
+                _bad("path", last, "is below the file %r" % above[-1])
+            above.append(last)
             left -= entry["s"]
             crc = crc32(self.raw, crc)
             self._cover()

@@ -4,14 +4,15 @@ import sys
 
 from .bootguard import (
     advance,
-    distrust,
+    base,
+    exists,
     header,
     load,
     problems,
     reset,
-    save,
     settle,
     unsound,
+    withdraw,
 )
 
 
@@ -37,13 +38,14 @@ def rollback(root=None):
     Returns:
         bool: False when no trial is on: the files to go back to are gone.
     Raises:
-        ValueError: the manifest to go back to is damaged; nothing was moved.
+        ValueError: what to go back to is damaged or gone; nothing was moved.
     """
     state = load(root)
     if state["phase"] != "trial":
         return False
-    distrust(root, state)
-    save(root, state, "reverting")
+    why = withdraw(root, state)
+    if why:
+        raise ValueError("cannot go back: %s" % why)
     advance(root, state)
     reset()
     return True
@@ -68,5 +70,10 @@ def status(root=None):
         problem = ".ota/state is damaged"
     elif not problem and unsound(root, state, "live"):
         problem = "the live manifest is damaged"
+    blocked = state.get("blocked")
+    told["blocked"] = blocked[1] if blocked else None
+    for path in state.get("aside", ()):
+        if not problem and exists(base(root) + path):
+            problem = "%s holds what was in the way when a release was undone" % path
     told["problem"] = problem
     return told

@@ -1,8 +1,8 @@
 """Updater: the order of the steps of an update, nothing else."""
 
 from . import own
-from .bootguard import advance, base, load, reset, save, sum_of, unsound
-from .errors import OtaError
+from .bootguard import advance, base, load, note_sums, problems, reset, save, unsound
+from .errors import OtaError, StorageError
 from .storage import refused, suitable, tidily
 
 
@@ -103,9 +103,11 @@ class Updater:
         state = load(self.root)
         if state["phase"] in ("ready", "committing"):
             try:
-                advance(self.root, state)
+                moved = advance(self.root, state)
             except (OSError, ValueError) as e:
                 raise refused("install", e)
+            if not moved or state["refused"] == state["seq"]:
+                raise StorageError(problems[-1])
         self.ready = False
 
     def steps(self):
@@ -190,7 +192,7 @@ class Updater:
             yield from self._source.stage(release, state)
             state["trial"] = self._trial_boots
             state["bare"] = 0 if self.verifier.hasher() else 1
-            state["sums"] = {s: sum_of(self.root, s) for s in (state["live"], state["next"])}
+            note_sums(self.root, state)
             save(self.root, state, "ready")
         except OSError as e:
             raise refused("flash", e)

@@ -131,7 +131,8 @@ print(reverted == first, told["phase"], told["refused"], updater(ARGS[1]).run(re
             tmp_path / "2",
             tree=tree,
         )
-        assert done.stdout == "True idle 2 False [('current', None)]\n"
+        said = "ota: seq 1 is live\nota: seq 2 is live\nota: seq 2 was undone\n"
+        assert done.stdout == said + "True idle 2 False [('current', None)]\n"
 
     def test_an_error_has_the_class_and_the_text_that_the_library_gives_it(self, tmp_path, tree):
         """Its text comes from a file, and its class is made when it is raised."""

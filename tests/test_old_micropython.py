@@ -29,6 +29,8 @@ def translated(real):
     return call
 class Os:
     def __getattr__(self, name):
+        if name[:2] == "__":  # as a built-in module, which has no file
+            raise AttributeError(name)
         real = getattr(_os, name)
         return translated(real) if name in ("stat", "mkdir", "rmdir", "rename", "remove", "ilistdir") else real
 sys.modules["os"] = Os()

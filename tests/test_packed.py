@@ -112,7 +112,8 @@ tell(tree=ramflash.tree())
     script = """
 import sys
 class Gone:
-    pass
+    def __getattr__(self, name):
+        raise ImportError(name)
 sys.modules["deflate"] = Gone()
 sys.modules["zlib"] = Gone()
 install(ARGS[1])

@@ -16,6 +16,7 @@ class Storage:
     """
 
     block = 4096  # bytes that a file takes at least
+    small = 0  # bytes of a file that is kept in its folder's list
 
     def __init__(self, root=""):
         self.root = root if not root or root.endswith("/") else root + "/"
@@ -94,7 +95,7 @@ class Storage:
         try:
             info = os.stat(self.root + path)
         except OSError as e:
-            if e.errno != 2:  # ENOENT
+            if e.errno != 2 and e.errno != 20:  # ENOENT, ENOTDIR
                 raise
             return None
         return None if info[0] & 0x4000 else info[6]
@@ -113,7 +114,7 @@ class Storage:
 
 def refused(what, e):
     """The error of ours for `e` (OSError or ValueError), met at `what` (str)."""
-    kind = NoSpaceError if getattr(e, "errno", 0) == 28 else StorageError
+    kind = NoSpaceError if getattr(e, "errno", 0) in (28, 36) else StorageError
     return kind("%s: %r" % (what, e))
 
 

@@ -9,6 +9,8 @@ os = own("os")
 class LittlefsStorage(Storage):
     """A folder on littlefs, where `replace` is atomic."""
 
+    small = 128
+
     def ilistdir(self, folder):
         try:
             return os.ilistdir((self.root + folder)[:-1] or self.root or ".")

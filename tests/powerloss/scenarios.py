@@ -16,8 +16,8 @@ OLD = {
     "lib/b.py": "b 1 " * 90,
     "lib/gone.py": "gone " * 30,
     "main.py": "main 1 " * 900,
-    "ota/old.mpy": "lib 1 " * 40,
-    "ota/x.py": "lib 1 " * 40,
+    "ota/bootguard.mpy": "lib 1 " * 40,
+    "ota/__init__.py": "lib 1 " * 40,
     "same.py": "same " * 10,
 }
 NEW = {
@@ -27,8 +27,8 @@ NEW = {
     "lib/b.py": "b 2 " * 91,
     "lib/sub/new.py": "new " * 300,
     "main.py": "main 2 " * 910,
-    "ota/old.py": "lib 2 " * 40,
-    "ota/x.py": "lib 2 " * 41,
+    "ota/bootguard.py": "lib 2 " * 40,
+    "ota/__init__.py": "lib 2 " * 41,
     "same.py": "same " * 10,
 }
 # Contents that are long against their changes, so that deltas are worth it.
