@@ -6,27 +6,26 @@ import sys
 _HOMES = "updater Updater Release;bootguard boot;trial confirm rollback status;guard launch feed;watch Watch;clock set_clock;transports Transport;transports.http HttpTransport;transports.https HttpsTransport;transports.sd SdTransport;transports.mirror MirrorTransport;storage Storage;storage.littlefs LittlefsStorage;storage.flash FlashStorage;verifiers Verifier NoneVerifier Sha256Verifier;verifiers.signature SignatureVerifier;verifiers.tuf TufVerifier;errors OtaError;legacy ota_update check_for_ota_update"
 
 
-def own(name, loaded=False):
+def own(name, *uses):
     """The built-in module `name` (str), whatever lies on the flash or was loaded under that name.
 
     MicroPython looks in the file system before most built-in modules, and takes any folder for a
-    package. With `loaded`, a module that the application has loaded already is the right one.
+    package. `uses` are the modules that one written in Python imports.
     """
     module = sys.modules.get(name)
-    # What has no file is built in, or the test board's.
-    if module and (loaded or not hasattr(module, "__file__") and not hasattr(module, "__path__")):
+    # What has no file is built in, or the test board's. An application has one asyncio.
+    if module and (name == "asyncio" or not hasattr(module, "__file__") and not hasattr(module, "__path__")):
         return module
     if sys.implementation.name != "micropython":
         return __import__(name)
     path = sys.path[:]
-    modules = dict(sys.modules)
+    loaded = [(key, sys.modules.pop(key)) for key in (name,) + uses if key in sys.modules]
     try:
         sys.path[:] = [".frozen"]
-        sys.modules.clear()  # what is frozen imports, too
         return __import__(name)
     finally:
         sys.path[:] = path
-        sys.modules.update(modules)
+        sys.modules.update(loaded)
 
 
 def boot(root=None):

@@ -7,6 +7,7 @@ Nothing here keeps a journal. The two manifests, live and next, say what differs
 the disk says which rename comes next; so each replay may be cut and made again.
 """
 
+import gc
 import sys
 
 
@@ -18,14 +19,14 @@ def _own(name):
     if sys.implementation.name != "micropython":
         return __import__(name)
     path = sys.path[:]
-    modules = dict(sys.modules)
+    sys.modules.pop(name, None)
     try:
         sys.path[:] = [".frozen"]
-        sys.modules.clear()
         return __import__(name)
     finally:
         sys.path[:] = path
-        sys.modules.update(modules)
+        if module:
+            sys.modules[name] = module
 
 
 json = _own("json")
@@ -680,6 +681,32 @@ def abandon(root, state, blocked=None):
     else:
         state["etag"] = ""
     save(root, state, "cleaning")
+
+
+# What only moves files, for which an update needs the room.
+_HEAVY = ("_copy", "hash_file", "_move", "_erase", "_drop", "_forward", "_backward", "_clean", "_turn", "_replay")
+_HEAVY += ("alien", "_is_staged", "_secure", "_make_way", "_lost", "distrust", "advance", "_say", "_prepare")
+_HEAVY += ("_commit", "withdraw", "_revert", "boot")
+
+
+def lean():
+    """Let go of what only moves files; who asks for it gets it from a module of its own."""
+    if sys.implementation.name == "micropython":
+        for name in _HEAVY:
+            globals().pop(name, None)
+        gc.collect()
+
+
+def __getattr__(name):
+    if name not in _HEAVY:
+        raise AttributeError(name)
+    package = sys.modules["ota"]
+    this = sys.modules.pop("ota.bootguard")
+    guard = __import__("bootguard", globals(), None, ("base",), 1)
+    sys.modules["ota.bootguard"] = package.bootguard = this
+    guard._home = _home
+    guard.problems = problems
+    return getattr(guard, name)
 
 
 def reset():

@@ -7,7 +7,7 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 import sys
 
 from . import own
-from .bootguard import base, exists, header, lines, note_sums, save, spare, unsound
+from .bootguard import NEW, above, base, exists, header, lines, note_sums, save, spare, unsound
 from .errors import ManifestError, NotFoundError, NotModified, PolicyError, StorageError, TransportError, VerifyError
 from .transports import Lines
 
@@ -154,11 +154,17 @@ class Channel:
         _unload("manifest", "policy", "staging")
         from .place import stage_file
         from .plan import FETCH, PATCH, plan
-        from .staging import staged
 
         for what, path, old, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
             if what in (FETCH, PATCH):
-                yield from stage_file(u, path if old else staged(u, path), old, entry)
+                yield from stage_file(u, path if old else self._beside(path), old, entry)
+
+    def _beside(self, path):
+        # What the new content is staged beside of: the path, or one below a file that gives way.
+        for at in above(path):
+            if exists(self._u.root + path[:at]) == 1:
+                return path[:at] + NEW + path[at:]
+        return path
 
     def _begin(self, release, state):
         u = self._u

@@ -5,7 +5,7 @@ is printed and swallowed, as it always was; only half a pair of credentials rais
 """
 
 from . import own
-from .bootguard import advance, base, exists, load
+from .bootguard import base, exists, load
 from .errors import OtaError
 
 _CA = "ota-ca.der"  # who signs the server's certificate
@@ -61,6 +61,8 @@ def ota_update(
     layout = "prefix" if use_version_prefix else "subdir"
     try:
         # A power cut in the middle of an install leaves a mix: nothing comes before mending it.
+        from .bootguard import advance
+
         moved = advance(None, load())
         if moved or _install(host, project, auth, timeout, filenames, layout):
             _reset(hard_reset_device, soft_reset_device)

@@ -2,7 +2,7 @@
 
 from . import own
 from .bootguard import (
-    NEW, abandon, above, advance, alien, critical, entry_of, exists, header, lines, merge, next_of, same, save, spare,
+    NEW, abandon, above, critical, entry_of, exists, header, lines, merge, next_of, same, save, spare,
 )  # fmt: skip
 from .errors import NoSpaceError, PolicyError, StorageError
 from .fetch import blocks, hash_of
@@ -13,6 +13,8 @@ json = own("json")
 
 def drop(u, state):
     """Delete what is staged of a release that is not wanted any more."""
+    from .bootguard import advance
+
     abandon(u.root, state)
     advance(u.root, state)
     state["next"] = ""
@@ -82,6 +84,8 @@ def _make_sure(u, path, x, y, size, live):
     # own, gets lost.
     found = None
     if size:
+        from .bootguard import alien
+
         found = path if critical(path, x, y) else alien(u.root, path, live, lambda p: kept(p, u.keep))
     for at in above(path):
         folder = path[:at]
@@ -148,14 +152,6 @@ def adopt(u, state, slot):
     state["live"] = to
     state["sums"].pop(to, None)
     save(u.root, state)
-
-
-def staged(u, path):
-    """Beside what the new content of `path` is staged: the path, or below a file that gives way."""
-    for at in above(path):
-        if exists(u.root + path[:at]) == 1:
-            return path[:at] + NEW + path[at:]
-    return path
 
 
 def _room(u, path, size):

@@ -3,7 +3,6 @@
 import sys
 
 from .bootguard import (
-    advance,
     base,
     exists,
     header,
@@ -12,7 +11,6 @@ from .bootguard import (
     reset,
     settle,
     unsound,
-    withdraw,
 )
 
 
@@ -27,6 +25,8 @@ def confirm(root=None):
     state = load(root)
     if state["phase"] != "trial":
         return False
+    from .bootguard import advance
+
     settle(root, state)
     advance(root, state)
     return True
@@ -43,6 +43,8 @@ def rollback(root=None):
     state = load(root)
     if state["phase"] != "trial":
         return False
+    from .bootguard import advance, withdraw
+
     why = withdraw(root, state)
     if why:
         raise ValueError("cannot go back: %s" % why)

@@ -1,7 +1,7 @@
 """Updater: the order of the steps of an update, nothing else."""
 
 from . import own
-from .bootguard import advance, base, load, note_sums, problems, reset, save, unsound
+from .bootguard import base, lean, load, note_sums, problems, reset, save, unsound
 from .errors import OtaError, StorageError
 from .storage import refused, suitable, tidily
 
@@ -50,6 +50,7 @@ class Updater:
         self, transport, *, storage=None, verifier=None, files=None, channel="stable", layout="prefix",
         keep=(), trial_boots=3, device_id=None, on_event=None, project=None
     ):  # fmt: skip
+        lean()
         self.transport = transport
         if verifier is None:
             from .verifiers import Sha256Verifier
@@ -102,6 +103,8 @@ class Updater:
         """Make the staged release live, as `ota.boot()` does; reset the board afterwards."""
         state = load(self.root)
         if state["phase"] in ("ready", "committing"):
+            from .bootguard import advance
+
             try:
                 moved = advance(self.root, state)
             except (OSError, ValueError) as e:
@@ -153,7 +156,7 @@ class Updater:
 
     async def run_async(self, reset=True):
         """As `run()`, giving other tasks their turn after every chunk."""
-        sleep = own("asyncio", True).sleep
+        sleep = own("asyncio", "asyncio.core", "select", "time").sleep
         for _ in self.steps():
             await sleep(0)
         return self._finish(reset)

@@ -64,7 +64,7 @@ class Watch:
 
     async def run_async(self, reset=True):
         """As `run()`, giving other tasks their turn; cancel the task to end it."""
-        sleep = own("asyncio", True).sleep
+        sleep = own("asyncio", "asyncio.core", "select", "time").sleep
 
         steps = self.steps()
         try:

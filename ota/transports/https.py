@@ -51,7 +51,7 @@ class HttpsTransport(HttpTransport):
             raise TransportError("TLS with %s: %s" % (host, _reason(str(e), self._alone)))
 
     def _context(self):
-        ssl = own("ssl")
+        ssl = own("ssl", "tls")
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if not self._ca:

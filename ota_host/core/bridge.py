@@ -35,6 +35,9 @@ def _where():
     package._home = getattr(package, "_home", os.getcwd())
     return package._home
 
+def lean():
+    pass
+
 def advance(root, state, booting=False):
     guard = _guard()
     try:

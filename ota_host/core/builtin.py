@@ -16,7 +16,10 @@ def _owned(node):
 
 
 class Plain(ast.NodeTransformer):
-    """Makes imports of the assignments of `own`."""
+    """Makes imports of the assignments of `own`; what functions import of bootguard goes to the top."""
+
+    def __init__(self):
+        self.hoisted = []
 
     def visit_Assign(self, node):
         found = _owned(node.value)
@@ -28,6 +31,9 @@ class Plain(ast.NodeTransformer):
         return ast.copy_location(made, node)
 
     def visit_ImportFrom(self, node):
+        if node.level and node.module == "bootguard":
+            self.hoisted.append(node)
+            return None
         return None if node.level and [a.name for a in node.names] == ["own"] else node
 
     def visit_FunctionDef(self, node):

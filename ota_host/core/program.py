@@ -126,7 +126,9 @@ def _for_boards(tree, lines):
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             body.append(node)
     tree.body = body
-    tree = Plain().visit(tree)
+    plain = Plain()
+    tree = plain.visit(tree)
+    tree.body[:0] = plain.hoisted
     for node in ast.walk(tree):
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             first = node.body[0]
