@@ -16,13 +16,12 @@ ENDS = (".py", ".mpy")
 # What `ota.confirm` and an update load: the table in `ota/__init__` names where they are.
 _TABLE = {b"updater Updater": "updater", b"core Updater": "core", b"trial confirm": "trial"}
 
-# MicroPython's modules that a file or folder of the board hides: the extensible ones in C (`json` is
-# also there as `ujson`), and those in Python that every network board has in its firmware.
-_IN_C = (
-    "array binascii bluetooth collections cryptolib errno hashlib heapq io json machine os platform "
-    "random re select socket ssl struct time websocket"
-).split()
-BUILT_IN = {*_IN_C, *("u" + name for name in _IN_C), "asyncio", "uasyncio"}
+# MicroPython's modules that a file or folder of the board hides: those in C that a port lets be extended,
+# and those in Python that boards with a network have in their firmware.
+BUILT_IN = frozenset(
+    "array asyncio binascii bluetooth collections cryptolib errno hashlib heapq io json machine os platform "
+    "random re select socket ssl struct time uasyncio websocket".split()
+)
 
 
 def has_library(paths):

@@ -17,7 +17,7 @@ from hashlib import sha256
 from ota.errors import ManifestError
 from ota.version import parse
 
-from . import bootcheck, delta, legacy, mpy, sources
+from . import bootcheck, delta, imports, legacy, mpy, sources
 from .errors import ConfigError, HostError
 from .put import AGAIN, Published, Put
 from .rules import Rules
@@ -70,6 +70,7 @@ def build(config, progress=None):
             + ", ".join(critical)
             + "; move ota.boot() to the first lines"
         )
+    warnings += imports.hiding(board)
     requires = {"platform": config.platform} if config.platform else {}
     requires.update(_mpy_version(board))
     requires.update(_architectures(board))
