@@ -432,5 +432,7 @@ def deploy(
     if as_json:
         show.as_json(done.__dict__)
         return
-    what = f"{done.version} and the library" if release else "the library"
-    show.out.print(Text(f"{port}: {what} ({done.library}): {done.copied} files copied, {done.same} there already"))
+    what = f"{done.version}, library in the firmware" if frozen else f"{done.version} and the library ({done.library})"
+    if not release:
+        what = f"the library ({done.library})"
+    show.out.print(Text(f"{port}: {what}: {done.copied} files copied, {done.same} there already"))

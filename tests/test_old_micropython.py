@@ -1,4 +1,4 @@
-"""The library on older MicroPythons, from 1.21 on: WebAssembly builds that npm has, run by node."""
+"""The library on MicroPythons of another age, from 1.21 on: WebAssembly builds that npm has, run by node."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from ota_host import core, library
 
 PACKAGE = "@micropython/micropython-webassembly-pyscript"
 # The first is a build between 1.21 and 1.22.
-VERSIONS = ["1.21.0-279", "1.23.0", "1.25.0"]
+VERSIONS = ["1.21.0-279", "1.23.0", "1.25.0", "1.28.0-6", "1.29.0-6"]
 
 PROGRAM = """
 import sys
@@ -29,6 +29,8 @@ def translated(real):
     return call
 class Os:
     def __getattr__(self, name):
+        if name in ("__file__", "__path__"):  # these builds have a frozen `os`; this one passes for one in C
+            raise AttributeError(name)
         real = getattr(_os, name)
         return translated(real) if name in ("stat", "mkdir", "rmdir", "rename", "remove", "ilistdir") else real
 sys.modules["os"] = Os()
@@ -56,7 +58,7 @@ print(json.dumps(told))
 def old(request):
     """The folder of one of the builds, fetched once."""
     if not shutil.which("npm") or not shutil.which("node"):
-        pytest.skip("node and npm are not installed: older MicroPythons are not tested")
+        pytest.skip("node and npm are not installed: MicroPythons of another age are not tested")
     folder = ROOT / ".cache" / f"micropython-{request.param}"
     if not (folder / "package" / "micropython.mjs").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ def old(request):
 
 
 @pytest.mark.parametrize("form", ["source", "core"])
-def test_an_update_a_confirm_and_a_revert_work_on_an_older_micropython(old, tmp_path, form):
+def test_an_update_a_confirm_and_a_revert_work_on_a_micropython_of_another_age(old, tmp_path, form):
     """Two releases are installed and confirmed, a third is undone."""
     made = library.files(library.Form.SOURCE)
     if form == "core":
