@@ -114,6 +114,19 @@ def _imports(tree, package):
                 yield f"{base}.{alias.name}", node.lineno
 
 
+def relative_imports(path, source, name):
+    """The modules of its own package that a module imports, wherever in it: paths below the package's folder (str).
+
+    Args:
+        path (str): for messages. source (bytes): of the module.
+        name (str): its path below the folder of the package, without the end.
+    """
+    package = name.split("/")[:-1]
+    for node in ast.walk(parse(path, source)):
+        if isinstance(node, ast.ImportFrom) and node.level and node.module:
+            yield "/".join([*package[: len(package) - node.level + 1], *node.module.split(".")])
+
+
 def _resolve(module, files):
     # The files that importing a dotted name runs, by the board's path: here first, then lib/.
     parts = module.split(".")

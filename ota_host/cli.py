@@ -15,7 +15,7 @@ import typer
 
 from ota.errors import OtaError
 
-from . import audit, config, drafts, init, release, show
+from . import audit, clock, config, drafts, init, release, show
 from .boards import BoardError
 from .boards.command import board
 from .deploy import deploy
@@ -67,6 +67,15 @@ Platform = Annotated[
 Draft = Annotated[
     Optional[Path], typer.Option(help="Write the unsigned manifest to this file, for `ota sign`; change no channel.")
 ]
+EarlyImports = Annotated[
+    bool,
+    typer.Option(
+        "--allow-early-imports", help="Change several files that run before ota.boot(), though a power cut may mix them."
+    ),
+]
+TrustClock = Annotated[
+    bool, typer.Option("--trust-clock", help="The clock of this PC is right, whatever speaks against it.")
+]
 Signed = Annotated[Optional[Path], typer.Option("--manifest", help="Publish this draft, with --signature.")]
 Signatures = Annotated[
     Optional[list[Path]], typer.Option("--signature", help="File that `ota sign` wrote; may be repeated.")
@@ -116,6 +125,8 @@ def publish(
     draft: Draft = None,
     manifest: Signed = None,
     signature: Signatures = None,
+    early_imports: EarlyImports = False,
+    trust_clock: TrustClock = False,
     config_file: ConfigFile = Path(config.NAME),
     as_json: AsJson = False,
 ) -> None:
@@ -129,14 +140,15 @@ def publish(
     if origin:
         _refuse_with("--from: the content is that of the old release", compile=compile, platform=platform)
     seal = _seal(settings, key, password_file, draft)
+    allow = release.Rules(settings.library, early_imports, trust_clock)
     if manifest:
-        _from_draft(settings, manifest, signature or [], seal, as_json)
+        _from_draft(settings, manifest, signature or [], seal, allow, as_json)
         return
     terms = release.Terms(settings.expires or None if expires is None else expires, rollout)
     if origin:
-        _again(settings, origin, version, terms, seal, draft, as_json)
+        _again(settings, origin, version, terms, seal, draft, allow, as_json)
         return
-    _fresh(settings, release.choose_version(version, settings), terms, seal, draft, as_json)
+    _fresh(settings, release.choose_version(version, settings), terms, seal, draft, allow, as_json)
 
 
 @app.command()
@@ -154,6 +166,8 @@ def rollback(
     key: KeyNames = None,
     password_file: PasswordFile = None,
     draft: Draft = None,
+    early_imports: EarlyImports = False,
+    trust_clock: TrustClock = False,
     config_file: ConfigFile = Path(config.NAME),
     as_json: AsJson = False,
 ) -> None:
@@ -166,7 +180,8 @@ def rollback(
     settings = _settings(config_file, channel=channel, legacy=legacy)
     version = version or release.previous(Tree(settings.tree), settings.channel)
     terms = release.Terms(settings.expires or None if expires is None else expires, rollout)
-    _again(settings, version, tag, terms, _seal(settings, key, password_file, draft), draft, as_json)
+    allow = release.Rules(settings.library, early_imports, trust_clock)
+    _again(settings, version, tag, terms, _seal(settings, key, password_file, draft), draft, allow, as_json)
 
 
 @app.command()
@@ -262,26 +277,27 @@ def _trusted(settings, folder):
     return keys.trusted(settings) if is_ours else None
 
 
-def _fresh(settings, version, terms, seal, draft, as_json):
+def _fresh(settings, version, terms, seal, draft, allow, as_json):
     with show.progress() as progress:
         made = release.build(settings, progress)
-        options = dict(channel=settings.channel, layout=settings.legacy, terms=terms, seal=seal, draft=draft)
+        allow = dataclasses.replace(allow, witness=clock.witness(settings.source_folder, made.files))
+        options = dict(channel=settings.channel, layout=settings.legacy, terms=terms, seal=seal, draft=draft, allow=allow)
         options.update(deltas=settings.deltas, compress=settings.compress)
         done = release.publish(made, Tree(settings.tree), version, **options, progress=progress)
     _tell(done, as_json)
 
 
-def _again(settings, origin, version, terms, seal, draft, as_json):
+def _again(settings, origin, version, terms, seal, draft, allow, as_json):
     with show.progress() as progress:
-        options = dict(channel=settings.channel, version=version, layout=settings.legacy, terms=terms)
+        options = dict(channel=settings.channel, version=version, layout=settings.legacy, terms=terms, allow=allow)
         options.update(deltas=settings.deltas, compress=settings.compress)
         done = release.republish(Tree(settings.tree), origin, **options, seal=seal, draft=draft, progress=progress)
     _tell(done, as_json)
 
 
-def _from_draft(settings, manifest, signatures, seal, as_json):
+def _from_draft(settings, manifest, signatures, seal, allow, as_json):
     with show.progress() as progress:
-        options = dict(channel=settings.channel, layout=settings.legacy, seal=seal, progress=progress)
+        options = dict(channel=settings.channel, layout=settings.legacy, seal=seal, allow=allow, progress=progress)
         done = drafts.publish(manifest, signatures, Tree(settings.tree), settings.project, **options)
     _tell(done, as_json)
 

@@ -15,6 +15,7 @@ except ImportError:  # CPython 3.10
 
 NAME = "ota.toml"
 LEGACY = ("none", "prefix", "subdir")
+LIBRARY = ("files", "frozen")
 
 # A project and a channel become part of a URL and of a path.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -41,6 +42,7 @@ class Config:
     threshold: int = 1
     deltas: int = delta.KEPT
     compress: bool = True
+    library: str = "files"
 
     @property
     def source_folder(self):
@@ -107,6 +109,7 @@ KEYS = {
     "threshold": (_is_count, "must be a whole number from 1 to 8"),
     "deltas": (_is_kept, f"must be a whole number of releases from 0 (none) to {delta.MOST}"),
     "compress": (_is_flag, "must be true or false"),
+    "library": (LIBRARY.__contains__, 'must be "files" or "frozen"'),
 }
 # Whose values stand in no message: somebody may have put a private key there.
 _SECRET = ("key", "keys")

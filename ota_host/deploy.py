@@ -13,7 +13,7 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from rich.text import Text
 
-from . import config, core, library, show
+from . import config, core, imports, library, rules, show
 from .bootcheck import calls_boot, parse
 from .errors import ConfigError, HostError, OutsideError
 from .library import As, Form, Use
@@ -44,6 +44,14 @@ def look(names):
         f.close()
         found[name] = h.digest()
     return found
+def kinds(names):
+    found = {}
+    for name in names:
+        try:
+            found[name] = "folder" if os.stat(name)[0] & 0x4000 else "file"
+        except OSError:
+            pass
+    return found
 def below(folder):
     found = []
     for entry in os.ilistdir(folder):
@@ -53,6 +61,24 @@ def below(folder):
         else:
             found.append(path)
     return found
+def strangers(path):
+    import json
+    names = below(path) if os.stat(path)[0] & 0x4000 else [path]
+    for slot in "abc":
+        try:
+            f = open(".ota/" + slot)
+        except OSError:
+            continue
+        for line in f:
+            try:
+                name = json.loads(line).get("p")
+            except ValueError:
+                continue
+            for end in ("", ".ota-new", ".ota-old"):
+                if name and name + end in names:
+                    names.remove(name + end)
+        f.close()
+    return names
 """
 _MKDIR = """
 def folders(path):
@@ -63,6 +89,26 @@ def folders(path):
         except OSError:
             pass
         at = path.find("/", at + 1)
+def drop(path):
+    if os.stat(path)[0] & 0x4000:
+        for entry in list(os.ilistdir(path)):
+            drop(path + "/" + entry[0])
+        os.rmdir(path)
+    else:
+        os.remove(path)
+"""
+# What the board has loaded may be another module of that name, or an older library.
+_FORGET = """
+for name in list(sys.modules):
+    if name == "ota" or name.startswith("ota."):
+        del sys.modules[name]
+"""
+_FIRMWARE = """
+try:
+    import ota
+    print(repr(str(getattr(ota, "__path__", ""))))
+except ImportError:
+    print("''")
 """
 # What an update over the air left undone is finished or dropped first.
 _SETTLE = """
@@ -135,6 +181,13 @@ class Board:
         """The value of an expression on the board."""
         return ast.literal_eval(self.run(f"print(repr({expression}))").strip())
 
+    def kinds(self, paths):
+        """Which of `paths` (list of str) are there: path -> "file" or "folder"."""
+        found = {}
+        for i in range(0, len(paths), 50):
+            found.update(self.ask(f"kinds({paths[i : i + 50]!r})"))
+        return found
+
     def write(self, path, data, told):
         """Write a file; `told(bytes so far)` is called on the way."""
         with self._errors(f"writing {path}"):
@@ -157,9 +210,12 @@ class Board:
 
 
 def put(board, files, done, progress):
-    """Copy those of `files` (path -> bytes) that the board does not hold yet; boot.py last."""
+    """Copy those of `files` (path -> bytes) that the board does not hold yet; boot.py last.
+
+    Of the library bootguard comes first: by it `check_package` knows a copy that was broken off.
+    """
     held = {}
-    paths = sorted(files, key=lambda p: (p == "boot.py", p))
+    paths = sorted(files, key=lambda p: (p == "boot.py", "/bootguard." not in p, p))
     for i in range(0, len(paths), 20):
         held.update(board.ask(f"look({paths[i : i + 20]!r})"))
     todo = [p for p in paths if held.get(p) != hashlib.sha256(files[p]).digest()]
@@ -192,45 +248,111 @@ def contents(tree, release):
     return files
 
 
+def check_package(board, home, force):
+    """Refuse, or with `force` remove, what the board would import as `ota` in place of the library.
+
+    Args:
+        board (Board): the board.
+        home (str): the folder that gets the library, `ota` or `lib/ota`; empty when it is in the firmware.
+        force (bool): remove it.
+
+    Raises:
+        HostError: naming it.
+    """
+    # The root folder is looked at first, a folder before a module.
+    hiding = [] if home == "ota" else ["ota", "ota.py", "ota.mpy"]
+    found = board.kinds([*hiding, *filter(None, [home])])
+    wrong = {path: "comes before the library" for path in hiding if found.get(path) == ("folder" if path == "ota" else "file")}
+    if found.get(home) == "folder":
+        names = board.ask(f"below({home!r})")
+        if names and not any(imports.stem(name) == home + "/bootguard" for name in names):
+            wrong[home] = "is another package"
+    for path, why in wrong.items():
+        if not force:
+            raise HostError(
+                f"{board.port}: the board has a {found[path]} {path}, which {why} when it imports `ota`: "
+                "save what is yours in it and remove it, or give --force, which removes it"
+            )
+        board.run(f"drop({path!r})")
+
+
+def obstacles(board, paths, force):
+    """What of the board is a file where the release has a folder, or the other way round.
+
+    Args:
+        board (Board): the board. paths (collection of str): what is to be copied.
+        force (bool): also what no release has brought.
+
+    Returns:
+        list of str: paths on the board, to be removed.
+
+    Raises:
+        HostError: one that is not of a release, naming it.
+    """
+    folders = {"/".join(path.split("/")[:i]) for path in paths for i in range(1, path.count("/") + 1)}
+    found = board.kinds(sorted({*paths, *folders}))
+    wrong = [path for path, kind in found.items() if kind == ("file" if path in folders else "folder")]
+    for path in wrong:
+        names = [] if force else board.ask(f"strangers({path!r})")
+        if names:
+            raise HostError(
+                f"{board.port}: the board has a {found[path]} {path}, where there is to be a "
+                f"{'folder' if path in folders else 'file'}, and no release has brought {names[0]}: save what is "
+                "yours and remove it, or give --force, which removes it"
+            )
+    return wrong
+
+
 def put_library(board, files, done, progress):
     """Copy the library (path -> bytes), and remove what another form of it has left."""
     put(board, files, done, progress)
     known = {HOME + path for path in library.every_path()}
-    for path in board.ask(f"below({(HOME + 'ota')!r})"):
+    for path in board.ask(f"below({(HOME + 'ota')!r}) if kinds([{(HOME + 'ota')!r}]) else []"):
         if path in known and path not in files:
             board.remove(path)
 
 
-def put_all(port, tree, release, *, form=Form.MPY, use=(), force=False, reset=True, progress=lambda *a: None):
+def put_all(
+    port, tree, release, *, form=Form.MPY, use=(), frozen=False, force=False, reset=True, progress=lambda *a: None
+):
     """Deploy to the board at `port`; gives what was done.
 
     Args:
         tree, release (Tree, Manifest): what is published; a release of None leaves the project out.
         form (Form): the library as source, as .mpy or as a core.
         use (list of str): what a core is for; default: what the release uses.
-        force (bool): replace a boot.py that does not call `ota.boot()`.
+        frozen (bool): the library is in the board's firmware.
+        force (bool): replace a boot.py that does not call `ota.boot()`, and remove what is in the way.
         reset (bool): start the board afterwards.
 
     Raises:
-        OutsideError: the board. HostError: the release, or a boot.py that would be lost.
+        OutsideError: the board. HostError: the release, or something on the board that would be lost.
     """
+    project = contents(tree, release) if release else {}
+    imports.check_library(project, frozen)
+    imports.check_whole(project)
     board = Board(port)
     try:
-        mpy = board.ask("getattr(sys.implementation, '_mpy', 0) & 255")
-        done = Deployed(release and release.version, form.value)
-        project = contents(tree, release) if release else {}
+        done = Deployed(release and release.version, rules.FROZEN if frozen else form.value)
         boot = project.pop("boot.py", None)
-        # A release may bring the library itself, in whatever form.
-        files = {p: project[p] for p in project if p.startswith((HOME + "ota/", "ota/"))}
-        if not files:
-            if form == Form.CORE and not use:
-                use = core.used_by(project) if release else core.DEFAULT
-            files = {HOME + path: data for path, data in library.files(form, use, mpy).items()}
+        files = {} if frozen else _library_for(board, project, form, use)
+        home = "" if frozen else "ota" if "ota/" in {p[:4] for p in files} else HOME + "ota"
         if boot is None:
             boot = _boot_for(board, force)
-        put_library(board, files, done, progress)
+        check_package(board, home, force)
+        if frozen:
+            _check_firmware(board)
+        everything = {*files, *project, *(["boot.py"] if boot else [])}
+        obstacles(board, everything, force)
+        if not frozen:
+            for path in obstacles(board, files, force):
+                board.run(f"drop({path!r})")
+            put_library(board, files, done, progress)
+            board.run(_FORGET)
         if release:
             board.run(_SETTLE)
+            for path in obstacles(board, everything, force):
+                board.run(f"drop({path!r})")
             put(board, {p: d for p, d in project.items() if p not in files}, done, progress)
             put(board, {".ota/a": release.raw}, Deployed(None, ""), progress)
             board.run(_STATE.format(seq=release.seq))
@@ -241,6 +363,25 @@ def put_all(port, tree, release, *, form=Form.MPY, use=(), force=False, reset=Tr
         return done
     finally:
         board.close()
+
+
+def _library_for(board, project, form, use):
+    # A release may bring the library itself, in whatever form.
+    files = {p: project[p] for p in project if p.startswith((HOME + "ota/", "ota/"))}
+    if files:
+        return files
+    if form == Form.CORE and not use:
+        use = core.used_by(project) if project else core.DEFAULT
+    mpy = board.ask("getattr(sys.implementation, '_mpy', 0) & 255")
+    return {HOME + path: data for path, data in library.files(form, use, mpy).items()}
+
+
+def _check_firmware(board):
+    if not ast.literal_eval(board.run(_FIRMWARE).strip()).startswith(".frozen"):
+        raise HostError(
+            f'{board.port}: ota.toml says library = "frozen", and the firmware of this board does not have the '
+            "library: put a firmware on it that has, or remove `library` from ota.toml"
+        )
 
 
 def _boot_for(board, force):
@@ -266,7 +407,7 @@ def deploy(
     use: Use = None,
     source: Annotated[bool, typer.Option("--source", help="The same as --as source.")] = False,
     library_only: Annotated[bool, typer.Option("--library-only", help="No release: the library and boot.py.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a boot.py that does not call ota.boot().")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a boot.py that does not call ota.boot(), and remove what is in the way.")] = False,
     reset: Annotated[bool, typer.Option(help="Reset the board afterwards.")] = True,
     config_file: Annotated[Path, typer.Option("--config", help="The settings of the project.")] = Path(config.NAME),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
@@ -277,16 +418,21 @@ def deploy(
     if use and form != Form.CORE:
         raise ConfigError(f"--use goes with --as core, not with {form.value}")
     tree = release = None
+    frozen = False
     if not library_only:
         settings = config.read(config_file)
         tree = Tree(settings.tree)
+        frozen = settings.library == rules.FROZEN
         release = tree.release(version) if version else tree.channels().get(settings.channel)
         if release is None:
             raise HostError(f"{tree.folder}: {version or settings.channel} is not published; `ota publish` does it")
     with show.progress() as progress:
-        done = put_all(port, tree, release, form=form, use=use or (), force=force, reset=reset, progress=progress)
+        options = dict(form=form, use=use or (), frozen=frozen, force=force, reset=reset, progress=progress)
+        done = put_all(port, tree, release, **options)
     if as_json:
         show.as_json(done.__dict__)
         return
-    what = f"{done.version} and the library" if release else "the library"
-    show.out.print(Text(f"{port}: {what} ({done.library}): {done.copied} files copied, {done.same} there already"))
+    what = f"{done.version}, library in the firmware" if frozen else f"{done.version} and the library ({done.library})"
+    if not release:
+        what = f"the library ({done.library})"
+    show.out.print(Text(f"{port}: {what}: {done.copied} files copied, {done.same} there already"))

@@ -8,7 +8,7 @@
 from hashlib import sha256
 from pathlib import Path
 
-from . import delta
+from . import clock, delta
 from .errors import ConfigError, HostError, OutsideError
 from .keys import Seal, check_signatures, sign_manifest, split
 from .keys.seal import join, read_lines
@@ -63,7 +63,7 @@ def sign(path, signers, out=None):
     return manifest, out, True
 
 
-def publish(path, signatures, tree, project, *, channel="stable", layout="none", seal=None, progress=None):
+def publish(path, signatures, tree, project, *, channel="stable", layout="none", seal=None, allow=None, progress=None):
     """Put a draft on the channel, with signatures that were made elsewhere.
 
     Args:
@@ -74,6 +74,7 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
         channel (str): who gets it.
         layout (str): the legacy layout to write beside it: none, prefix or subdir.
         seal (Seal): who signs as well, and what boards trust.
+        allow (Rules): what the publication may do.
         progress: called with (what, done, total).
 
     Returns:
@@ -82,7 +83,7 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
     Raises:
         ConfigError: no signature at all, or one of another manifest.
         HostError: another project's draft, one that was overtaken, a part of it that is gone, or
-            too few signatures of the keys that boards trust.
+            too few signatures of the keys that boards trust, or a time that only a wrong clock gives.
     """
     seal = seal or Seal()
     draft = parse_manifest(read(path), path)
@@ -96,12 +97,14 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
     with tree.locked():
         release = _release(tree, signed, path)
         _check_time(tree.manifest(channel + ".manifest"), signed, channel, path)
+        if not (allow and allow.clock):
+            clock.check_draft(signed.header.get("time", 0), Terms().time, path)
         contents = contents_of(tree, signed)
         files = delta.mended(tree, signed, contents)
         shown = first_tag(signed.version)
         old, lost = legacy_again(tree, signed, contents, layout, shown)
         notes = lost if seal.keys else [*lost, f"the signatures of {path} were not checked: ota.toml has no `keys`"]
-        put = Put(tree, release, channel, Terms(), notes, seal, progress=progress, target=signed)
+        put = Put(tree, release, channel, Terms(), notes, seal, progress=progress, target=signed, allow=allow)
         return put.run(contents, files, old, shown if old and not lost else "")
 
 

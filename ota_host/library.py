@@ -55,6 +55,12 @@ def files(form, words=(), mpy=6):
     return made
 
 
+def source(name):
+    """The source (bytes) of a module here, by its path below `ota/` without the end; empty when there is none."""
+    path = Path(ota.__file__).parent / f"{name}.py"
+    return path.read_bytes() if path.is_file() else b""
+
+
 def every_path():
     """The paths that any form may have, so that another one can be cleared away."""
     paths = set(files(Form.SOURCE))

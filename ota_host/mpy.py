@@ -52,6 +52,33 @@ def compile_small(sources):
     return made
 
 
+# The processors that native code may be for, by their number in a .mpy and in `sys.implementation._mpy >> 10`.
+ARCHITECTURES = (
+    "none x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc"
+).split()
+# Firmware for one of these runs what is for one before it, back to armv6m: each adds instructions.
+_THUMB = range(ARCHITECTURES.index("armv6m"), ARCHITECTURES.index("armv7emdp") + 1)
+
+
+def native_abi(content):
+    """What native code in a .mpy is for.
+
+    Args:
+        content (bytes): a .mpy.
+
+    Returns:
+        tuple: number of the architecture and version of the native interface; None without native code.
+    """
+    # Bit 6 only says that flags of the architecture follow.
+    architecture = content[2] >> 2 & 0x2F
+    return (architecture, content[2] & 3) if architecture else None
+
+
+def runs_on(architecture):
+    """The numbers of the architectures whose firmware runs native code for one of them (set of int)."""
+    return set(range(architecture, _THUMB.stop)) if architecture in _THUMB else {architecture}
+
+
 def version_of(content):
     """The version of the .mpy format that `content` (bytes) is in, or None when it is no .mpy."""
     return content[1] if len(content) > 3 and content[:1] == b"M" else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ota.version import compare
 
-from . import bootcheck, differences
+from . import clock, differences, imports, rules
 from .errors import HostError
 from .keys import Seal, split
 from .terms import on_terms
@@ -53,10 +53,14 @@ class Put:
         draft (Path): as for `publish`.
         progress: called with (what, done, total).
         target (Manifest): what the channel is to have, when that is decided already.
+        allow (Rules): what the publication may do.
     """
 
-    def __init__(self, tree, release, channel, terms, warnings, seal=None, draft=None, progress=None, target=None):
+    def __init__(
+        self, tree, release, channel, terms, warnings, seal=None, draft=None, progress=None, target=None, allow=None
+    ):
         self.tree, self.release, self.channel, self.terms = tree, release, channel, terms
+        self.allow = allow or rules.Rules()
         self.seal, self.draft = seal or Seal(), draft
         self.signs = bool(self.seal.signers or draft)
         self.progress = progress or (lambda what, done, total: None)
@@ -69,6 +73,7 @@ class Put:
         if not target and tree.read(self._name()) is None:
             self.release = self._sign(on_terms(release, terms, channel, signs=self.signs))
         self.target = target or self._target()
+        self._check_clock()
 
     def _name(self):
         return f"releases/{self.release.version}.manifest"
@@ -84,11 +89,13 @@ class Put:
             if head.header["project"] != self.done.project:
                 was = f"{self.tree.folder / name}.manifest: project is {head.header['project']!r}"
                 raise HostError(f"{was}, not {self.done.project!r}; publish to another folder")
-            if _has_library(head) and not _has_library(self.release):
-                raise HostError(
-                    f"the release has no file of the library, and {head.version} on {name} has: "
-                    "boards would delete it and never update again; put ota/ or lib/ota/ into the source folder"
-                )
+        self.done.warnings += rules.check(self.release, channels, self.channel, self.allow)
+
+    def _check_clock(self):
+        # One that goes on the channel as it was signed before asks no clock.
+        made = self.target and self.target.header.get("time")
+        if made and not self.allow.clock and (not self.head or made != self.head.header.get("time")):
+            self.done.warnings += clock.check(made, self.head, self.channel, self.allow.witness)
 
     def _target(self):
         # The channel's new manifest, or None when the channel is further.
@@ -117,6 +124,7 @@ class Put:
             smaller (dict): the smaller forms, and `old` (dict) the legacy files: name -> content (bytes).
             shown (str): what `version` is to say, if anything.
         """
+        imports.check_whole({e["p"]: contents[e["h"]] for e in self.release.entries})
         self._check_secrets({**contents, **old})
         files = [(self.tree.blob(digest), data) for digest, data in sorted(contents.items())]
         files += sorted(smaller.items())
@@ -197,7 +205,3 @@ class Put:
 
 def _but_for_time(manifest):
     return {**manifest.header, "time": 0}, manifest.lines()
-
-
-def _has_library(release):
-    return any(e["p"].startswith(bootcheck.VITAL_FOLDERS) for e in release.entries)

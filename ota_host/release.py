@@ -17,9 +17,10 @@ from hashlib import sha256
 from ota.errors import ManifestError
 from ota.version import parse
 
-from . import bootcheck, delta, legacy, mpy, sources
+from . import bootcheck, delta, imports, legacy, mpy, sources
 from .errors import ConfigError, HostError
 from .put import AGAIN, Published, Put
+from .rules import Rules
 from .terms import Terms, line
 from .tree import parse_manifest
 
@@ -69,8 +70,10 @@ def build(config, progress=None):
             + ", ".join(critical)
             + "; move ota.boot() to the first lines"
         )
+    warnings += imports.hiding(board)
     requires = {"platform": config.platform} if config.platform else {}
     requires.update(_mpy_version(board))
+    requires.update(_architectures(board))
     entries, contents = [], {}
     for path in sorted(board):
         data = board[path]
@@ -115,7 +118,7 @@ def _ship_compiled(files, compiled, warnings):
         board[target] = data if target == path else code
         if path.endswith(".py"):
             source_of[target] = data
-    sources.check_case(board)
+    sources.check_tree(board)
     for path in board:
         sources.check(path)
     return board, source_of
@@ -133,6 +136,31 @@ def _mpy_version(board):
         (a, first), (b, second), *_ = sorted(found.items())
         raise HostError(f"{first} has .mpy version {a} and {second} has {b}: no board runs both")
     return {"mpy": n for n in found}
+
+
+def _architectures(board):
+    native = {path: abi for path, data in board.items() if path.endswith(".mpy") and (abi := mpy.native_abi(data))}
+    able = None
+    for path, (architecture, version) in sorted(native.items()):
+        name = _processor(architecture)
+        boards = mpy.runs_on(architecture)
+        for other, (its, its_version) in native.items():
+            if version != its_version:
+                raise HostError(
+                    f"{path} has native code of interface {version} and {other} of {its_version}: no board runs both; "
+                    "compile both with one version of mpy-cross"
+                )
+            if not boards & mpy.runs_on(its):
+                raise HostError(
+                    f"{path} has native code for {name} and {other} for {_processor(its)}: no board runs both; "
+                    "publish a release for each on a channel of its own"
+                )
+        able = boards if able is None else able & boards
+    return {"arch": sorted(able)} if able else {}
+
+
+def _processor(number):
+    return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else f"architecture {number}"
 
 
 def choose_version(given, config):
@@ -184,6 +212,7 @@ def publish(
     compress=True,
     seal=None,
     draft=None,
+    allow=None,
     progress=None,
 ):
     """Publish a build; the same content under the same version again changes nothing.
@@ -199,14 +228,16 @@ def publish(
         compress (bool): make the zlib form of contents too.
         seal (Seal): who signs, and what boards trust.
         draft (Path): write the contents, and the unsigned manifest to this file; change no channel.
+        allow (Rules): what the publication may do.
         progress: called with (what, done, total).
 
     Returns:
         Published.
 
     Raises:
-        HostError: the version is taken by other content, boards would lose the library, too few
-            of the keys that they trust signed it, or a smaller form cannot be mended.
+        HostError: the version is taken by other content, boards would lose the library, or might end in no
+            whole release, too few of the keys that they trust signed it, the PC's clock is wrong, or a smaller
+            form cannot be mended.
         OutsideError: the tree cannot be written, or another publisher does not end.
     """
     check_version(version)
@@ -224,7 +255,7 @@ def publish(
         old = {}
         if layout != "none":
             old = {legacy.name(layout, version, path): data for path, data in made.files.items()}
-        put = Put(tree, release, channel, terms, made.warnings, seal, draft, progress)
+        put = Put(tree, release, channel, terms, made.warnings, seal, draft, progress, allow=allow)
         return put.run(made.contents, files, old, version if old else "")
 
 
@@ -249,6 +280,7 @@ def republish(
     compress=True,
     seal=None,
     draft=None,
+    allow=None,
     progress=None,
 ):
     """Publish the content of the release `origin` again, so that boards of the channel go (back) to it.
@@ -274,7 +306,7 @@ def republish(
         files = forms.files if new else delta.mended(tree, release, contents)
         shown = version or first_tag(source.version)
         old, lost = legacy_again(tree, source, contents, layout, shown)
-        put = Put(tree, release, channel, terms, lost, seal, draft, progress)
+        put = Put(tree, release, channel, terms, lost, seal, draft, progress, allow=allow)
         return put.run(contents, files, old, shown if old and not lost else "")
 
 
@@ -385,4 +417,4 @@ def legacy_again(tree, source, contents, layout, version):
     return old, lost
 
 
-__all__ = ["Build", "Published", "Terms", "build", "choose_version", "previous", "publish", "republish"]
+__all__ = ["Build", "Published", "Rules", "Terms", "build", "choose_version", "previous", "publish", "republish"]

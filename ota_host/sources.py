@@ -1,6 +1,7 @@
 """The files of a release: collected from a folder by globs, every path checked before anything is used."""
 
 import os
+import re
 import stat
 
 import pathspec
@@ -12,6 +13,8 @@ from .errors import ConfigError, HostError, OutsideError
 
 # Left out unless `exclude` takes it back with a `!`. Hidden names cover .git, .venv, .ota and the like.
 ALWAYS = [".*", "__pycache__/", "*.py[co]", "ota.toml"]
+# What an update puts beside a file: the new content, the old one, and what was in the way, numbered when there is more.
+_RESERVED = re.compile(r"\.ota-(?:new|old|aside\d*)(?=/|$)", re.IGNORECASE)
 
 
 def collect(config):
@@ -44,7 +47,7 @@ def collect(config):
                 raise OutsideError(f"{entry.path}: cannot be read: {e.strerror}") from None
     if not files:
         raise ConfigError(f"source = {config.source!r}: the globs leave no file of {source}")
-    check_case(files)
+    check_tree(files)
     return {path: files[path] for path in sorted(files)}
 
 
@@ -56,6 +59,27 @@ def check(path):
         raise HostError(f"path {path!r}: its name is not UTF-8") from None
     except ManifestError as e:
         raise HostError(f"{e} (leave it out with `exclude`, or rename it)") from None
+    reserved = _RESERVED.search(path)
+    if reserved:
+        raise HostError(
+            f"path {path!r}: a name that ends in {reserved[0]} is for what boards put beside their files "
+            "(leave it out with `exclude`, or rename it)"
+        )
+
+
+def check_tree(paths):
+    """Refuse paths of one release that cannot lie beside one another.
+
+    Raises:
+        HostError: one is below another, or FAT, where names fold case, takes two for one; naming both.
+    """
+    names = set(paths)
+    for path in sorted(paths):
+        for i in range(1, path.count("/") + 1):
+            above = path.rsplit("/", i)[0]
+            if above in names:
+                raise HostError(f"paths {above!r} and {path!r}: the first would be a file and a folder; rename one of them")
+    check_case(paths)
 
 
 def check_case(paths):

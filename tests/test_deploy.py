@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import shutil
 import threading
 import tty
 
@@ -12,9 +13,9 @@ from servers import nginx
 from support import ROOT
 from typer.testing import CliRunner
 
-from ota_host import boards, core, deploy, library
+from ota_host import boards, core, deploy, imports, library
 from ota_host.cli import app
-from ota_host.errors import OutsideError
+from ota_host.errors import HostError, OutsideError
 
 FILES = {"boot.py": "import ota\nota.boot()\n", "main.py": "print('app')\n", "lib/x.py": "x = 1\n"}
 
@@ -205,3 +206,178 @@ def test_a_line_that_goes_silent_in_the_middle_is_an_error_that_names_the_port(p
     done = ota("deploy", os.ttyname(port), code=1)
     assert isinstance(done.exception, OutsideError), repr(done.exception)
     assert str(done.exception).startswith(f"{os.ttyname(port)}: the board failed: ")
+
+
+SOMEBODYS = "class Updater:\n    pass\n"
+
+
+def refused(*words):
+    """What `ota deploy` says when it refuses."""
+    done = ota("deploy", *words, code=1)
+    assert isinstance(done.exception, HostError), repr(done.exception)
+    return str(done.exception)
+
+
+def write(board, path, text=""):
+    """Give the board a file, and its folders."""
+    folders = [path[:i] for i, c in enumerate(path) if c == "/"]
+    make = "".join(f"try:\n    os.mkdir({f!r})\nexcept OSError:\n    pass\n" for f in folders)
+    board.exec(f"import os\n{make}with open({path!r}, 'w') as f:\n    f.write({text!r})")
+
+
+class TestAnotherOta:
+    """A board, or a release, with a module called ota that is not the library."""
+
+    @pytest.mark.parametrize(
+        ("path", "named"),
+        [
+            ("ota.py", "a file ota.py, which comes before the library"),
+            ("ota.mpy", "a file ota.mpy, which comes before the library"),
+            ("ota/__init__.py", "a folder ota, which comes before the library"),
+            ("ota/notes.txt", "a folder ota, which comes before the library"),
+            ("lib/ota/__init__.py", "a folder lib/ota, which is another package"),
+        ],
+    )
+    def test_one_on_the_board_is_named_before_anything_is_copied(self, project, board, path, named):
+        """It would be imported in place of the library; with --force it goes."""
+        write(board, path, SOMEBODYS)
+        before = board.tree()
+        assert f"{board.port}: the board has {named}" in refused(board.port)
+        assert board.tree() == before
+        ota("deploy", board.port, "--force", "--no-reset")
+        tree = board.tree()
+        assert path not in tree and "lib/ota/updater.mpy" in tree
+        assert "'version': 'v1.0.0'" in board.exec("import ota; print(ota.status())")
+
+    def test_one_that_the_board_has_loaded_already_is_forgotten(self, project, board):
+        """The program that ran before the deploy may have imported it."""
+        write(board, "ota.py", SOMEBODYS)
+        board.exec("import ota")
+        ota("deploy", board.port, "--force", "--no-reset")
+        assert state_of(board)["seq"] == 1
+
+    def test_a_copy_of_the_library_that_was_broken_off_is_gone_on_with(self, project, board):
+        """Whatever was copied first."""
+        files = library.files(library.Form.MPY)
+        first = min(files, key=lambda p: ("/bootguard." not in p, p))
+        board.exec("import os\nos.mkdir('lib')\nos.mkdir('lib/ota')")
+        with open(project.parent / "first", "wb") as f:
+            f.write(files[first])
+        board.mpremote("fs", "cp", str(project.parent / "first"), ":lib/" + first)
+        ota("deploy", board.port, "--no-reset")
+        assert held(board) == {p: d for p, d in files.items() if p.startswith("ota/")}
+
+    def test_an_empty_lib_ota_is_no_other_package(self, project, board):
+        """There is nothing to lose."""
+        board.exec("import os\nos.mkdir('lib')\nos.mkdir('lib/ota')")
+        ota("deploy", board.port, "--no-reset")
+
+    def test_one_in_a_published_release_is_refused_before_the_board_is_asked(self, project, tmp_path, monkeypatch):
+        """A release of an older publisher."""
+        (project / "ota.py").write_text(SOMEBODYS)
+        monkeypatch.setattr(imports, "check_library", lambda *a: None)
+        ota("publish", "--version", "v1.0.1")
+        monkeypatch.undo()
+        monkeypatch.chdir(project)
+        assert refused(tmp_path / "no-board").startswith("ota.py: boards would take it for the update library")
+
+    def test_a_release_with_the_library_in_the_root_folder_is_deployed_there(self, project, board):
+        """Where a folder comes before anything else."""
+        ota("library", ".", "--as", "mpy")
+        ota("publish", "--version", "v1.0.1")
+        write(board, "ota.py", SOMEBODYS)
+        ota("deploy", board.port, "--no-reset")
+        assert "lib/ota/updater.mpy" not in board.tree()
+        assert "'version': 'v1.0.1'" in board.exec("import ota; print(ota.status())")
+
+
+class TestKinds:
+    """A file of the board where the release has a folder, or the other way round."""
+
+    @pytest.mark.parametrize(("old", "new"), [("data/x.csv", "data"), ("data", "data/x.csv"), ("a/b/c", "a")])
+    def test_what_a_release_has_brought_is_replaced(self, project, board, old, new):
+        """As over the air."""
+        for i, path in enumerate([old, new]):
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
+            (project / path).write_text("1")
+            ota("publish", "--version", f"v1.1.{i}")
+            ota("deploy", board.port, "--no-reset")
+            top = project / path.split("/")[0]
+            shutil.rmtree(top) if top.is_dir() else top.unlink()
+        tree = board.tree()
+        assert new in tree and old not in tree
+
+    @pytest.mark.parametrize(
+        ("mine", "new", "named"),
+        [
+            ("data/mine", "data", "a folder data, where there is to be a file, and no release has brought data/mine"),
+            ("data", "data/x", "a file data, where there is to be a folder, and no release has brought data"),
+            ("lib", "lib/x.py", "a file lib, where there is to be a folder, and no release has brought lib"),
+        ],
+    )
+    def test_what_no_release_has_brought_is_named_before_anything_is_copied(self, project, board, mine, new, named):
+        """It may be all that there is of it; with --force it goes."""
+        (project / new).parent.mkdir(parents=True, exist_ok=True)
+        (project / new).write_text("")
+        ota("publish", "--version", "v1.0.1")
+        write(board, mine)
+        before = board.tree()
+        assert named in refused(board.port)
+        assert board.tree() == before
+        ota("deploy", board.port, "--force", "--no-reset")
+        tree = board.tree()
+        assert new in tree and mine not in tree
+
+    def test_the_leftovers_of_an_update_are_a_releases(self, project, board):
+        """A folder that holds only what an update has put beside its files."""
+        (project / "data").mkdir()
+        (project / "data/x").write_text("1")
+        ota("publish", "--version", "v1.0.1")
+        ota("deploy", board.port, "--no-reset")
+        write(board, "data/x.ota-old")
+        shutil.rmtree(project / "data")
+        (project / "data").write_text("2")
+        ota("publish", "--version", "v1.0.2")
+        ota("deploy", board.port, "--no-reset")
+        assert board.tree()["data"] == b"2"
+
+
+class TestFrozen:
+    @pytest.fixture
+    def frozen(self, project):
+        (project / "ota.toml").write_text((project / "ota.toml").read_text() + '\nlibrary = "frozen"\n')
+        return project
+
+    def test_a_board_without_the_library_in_its_firmware_is_refused(self, frozen, board):
+        """Before anything is copied."""
+        before = board.tree()
+        assert "the firmware of this board does not have the library" in refused(board.port)
+        assert board.tree() == before
+
+    def test_a_board_with_files_of_the_library_and_not_in_its_firmware_is_refused(self, frozen, board):
+        """Those in lib/ are not the firmware's."""
+        ota("deploy", board.port, "--library-only", "--no-reset")
+        assert "the firmware of this board does not have the library" in refused(board.port)
+
+    def test_what_hides_the_library_of_the_firmware_is_named(self, frozen, board):
+        """As where it is in files."""
+        write(board, "ota.py", SOMEBODYS)
+        assert "the board has a file ota.py, which comes before the library" in refused(board.port)
+
+    def test_a_board_with_the_library_in_its_firmware_gets_only_the_release(self, frozen, board):
+        """Here it is loaded from files that are gone then, under the path that the firmware's has."""
+        ota("deploy", board.port, "--library-only", "--no-reset")
+        board.exec(
+            "import sys, os, ota.bootguard\nota.__path__ = '.frozen/ota'\n"
+            "def drop(path):\n"
+            "    for entry in list(os.ilistdir(path)):\n"
+            "        name = path + '/' + entry[0]\n"
+            "        drop(name) if entry[1] & 0x4000 else os.remove(name)\n"
+            "    os.rmdir(path)\n"
+            "drop('lib')"
+        )
+        told = json.loads(ota("deploy", board.port, "--no-reset", "--json").stdout)
+        assert (told["library"], told["copied"]) == ("frozen", len(FILES))
+        tree = board.tree()
+        assert not [path for path in tree if path.startswith(("lib/ota", "ota/"))]
+        assert json.loads(tree[".ota/state"])[:7] == ["idle", 3, 1, "a", "", 1, 1]

@@ -18,6 +18,8 @@ from ota_host.errors import ConfigError, HostError, OutsideError
 from ota_host.tree import Tree
 
 BOOT = "import ota\nota.boot()\n"
+# What the next boot needs of the library.
+LIBRARY = {"lib/ota/__init__.py": "", "lib/ota/bootguard.py": ""}
 DAY = 86400
 
 
@@ -284,7 +286,7 @@ class TestBoot:
             "drv/const.py": "",
             "drv/motor.py": "",
             "app.py": "",
-            "lib/ota/bootguard.py": "",
+            **LIBRARY,
         }
         expected = ["board.py", "drv/__init__.py", "drv/base.py", "drv/const.py", "drv/led.py", "lib/pins.py"]
         made = project(tmp_path, files)
@@ -375,7 +377,7 @@ class TestAgain:
 
     def test_a_release_without_the_library_after_one_with_it_is_refused(self, tmp_path):
         """Boards would delete what updates them."""
-        publish(project(tmp_path, {"boot.py": BOOT, "lib/ota/bootguard.py": ""}), "v1.0.0")
+        publish(project(tmp_path, {"boot.py": BOOT, **LIBRARY}), "v1.0.0")
         with pytest.raises(HostError, match="no file of the library, and v1.0.0 on stable has: boards would delete it"):
             publish(project(tmp_path, {"boot.py": BOOT}), "v1.0.1")
 

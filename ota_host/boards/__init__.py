@@ -84,7 +84,7 @@ def start(kind, flash, *, link=None, env=None, **options):
         env: more environment variables for the unix port, a dict.
         size_kib, block, page: flash size in KiB, bytes of an erase block and of a program operation (unix only).
         fs: "lfs2", "fat" (on raw flash), or "sd" (FAT whose sectors are written whole) (unix only).
-        heap: heap of the unix port, of which the board itself takes 14 KB; "48wK" is fair to 48 KB on a 32-bit chip.
+        heap: heap of the unix port, of which the board itself takes 14 KB; "34wK" is fair to 48 KB on a 32-bit chip.
         cut_at: number of the flash operation since power-on in which the power fails; 0 for never.
         torn: how much of that operation happens: none, 1byte, half, all-but-1 or all.
         uf2: firmware for pico-w; default: MicroPython 1.27.0, which is downloaded once and cached.

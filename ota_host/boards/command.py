@@ -45,7 +45,7 @@ def board(
     block: Annotated[int, typer.Option(help="Bytes of an erase block (unix).")] = 4096,
     page: Annotated[int, typer.Option(help="Bytes programmed in one operation (unix).")] = 256,
     fs: Annotated[FileSystem, typer.Option(help="File system; sd: FAT on whole sectors (unix).")] = FileSystem.LFS2,
-    heap: Annotated[str, typer.Option(help="Heap; 48wK is fair to 48 KB on a 32-bit chip (unix).")] = "128wK",
+    heap: Annotated[str, typer.Option(help="Heap; 34wK is fair to 48 KB on a 32-bit chip (unix).")] = "128wK",
     cut_at: Annotated[int, typer.Option(help="Lose power in this flash operation since power-on.")] = 0,
     torn: Annotated[Torn, typer.Option(help="How much of that operation happens.")] = Torn.HALF,
     no_reboot: Annotated[bool, typer.Option("--no-reboot", help="Exit with 99 after a power cut.")] = False,

@@ -279,7 +279,7 @@ def parser():
     p.add_argument("--block", type=int, default=4096, help="bytes of an erase block (unix)")
     p.add_argument("--page", type=int, default=256, help="bytes programmed in one operation (unix)")
     p.add_argument("--fs", choices=("lfs2", "fat", "sd"), default="lfs2", help="sd: FAT on whole sectors (unix)")
-    p.add_argument("--heap", default="128wK", help="heap; 48wK is fair to 48 KB on a 32-bit chip (unix)")
+    p.add_argument("--heap", default="128wK", help="heap; 34wK is fair to 48 KB on a 32-bit chip (unix)")
     p.add_argument("--cut-at", type=int, default=0, help="lose power in this flash operation since power-on")
     p.add_argument("--torn", choices=TORN, default="half", help="how much of that operation happens")
     p.add_argument("--no-reboot", dest="reboot", action="store_false", help="exit with 99 after a power cut")

@@ -1,0 +1,139 @@
+"""What a release must keep beside what the channel has now, whoever made it: checked before anything is written."""
+
+from dataclasses import dataclass
+
+from . import imports, sources
+from .bootcheck import is_vital
+from .errors import HostError
+
+FROZEN = "frozen"
+_SHOWN = 5  # names in a message
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a publication may do.
+
+    `library` is as in ota.toml; with `early_imports` a release goes ahead that changes boot.py together with what
+    boot.py imports before `ota.boot()`; with `clock` the PC's clock is right, whatever speaks against it;
+    `witness` is (seconds since 1970, what says so): when the sources were last changed.
+    """
+
+    library: str = "files"
+    early_imports: bool = False
+    clock: bool = False
+    witness: tuple | None = None
+
+    @property
+    def is_frozen(self):
+        return self.library == FROZEN
+
+
+def check(release, heads, channel, rules):
+    """Check a release (Manifest) by its paths.
+
+    Args:
+        heads (dict): every channel of the tree -> the Manifest that it has.
+        channel (str): who gets the release.
+        rules (Rules): what is allowed.
+
+    Returns:
+        list of str: what may surprise.
+
+    Raises:
+        HostError: no board, or not every one, would end in a whole release.
+    """
+    paths = [entry["p"] for entry in release.entries]
+    for path in paths:
+        sources.check(path)
+    sources.check_tree(paths)
+    imports.check_library(paths, rules.is_frozen)
+    notes = []
+    if imports.in_folder(paths, "ota/") and not any(map(_has_library, heads.values())):
+        notes.append(
+            "the release brings the library in ota/: a board that has it in lib/ota/, where `ota deploy` and mip put "
+            "it, would never boot into this release; only boards that have it in ota/ already take it"
+        )
+    for name, head in heads.items():
+        old = [entry["p"] for entry in head.entries]
+        if imports.has_library(old) and not imports.has_library(paths) and not rules.is_frozen:
+            raise HostError(
+                f"the release has no file of the library, and {head.version} on {name} has: boards would delete it and "
+                "never update again; put it into the source folder with `ota library`, or, where it is in the "
+                'firmware of every board, put library = "frozen" into ota.toml'
+            )
+        imports.check_moved(old, paths, name, head.version)
+    head = heads.get(channel)
+    if head and head.seq < release.seq:
+        if not rules.early_imports:
+            check_early(head, release, channel)
+        notes += changed_kinds(head, release)
+    return notes
+
+
+def _has_library(manifest):
+    return imports.has_library(entry["p"] for entry in manifest.entries)
+
+
+def check_early(old, new, channel):
+    """Refuse changes of which a board could boot into one without the other.
+
+    Files that boot.py imports before `ota.boot()` are replaced one by one, and at a power cut boot.py runs
+    with what is there. So at most one of them, boot.py included, may differ.
+
+    Args:
+        old, new (Manifest): what `channel` (str) has, and the release.
+
+    Raises:
+        HostError: naming them.
+    """
+    had, has = ({e["p"]: e for e in manifest.entries} for manifest in (old, new))
+    early = {path for entries in (had, has) for path, e in entries.items() if e.get("c") and not is_vital(path)}
+    # One that comes is there before boot.py, one that goes is there until after.
+    changed = [p for p in sorted(early | {"boot.py"}) if p in had and p in has and had[p]["h"] != has[p]["h"]]
+    if early and "boot.py" in has and "boot.py" not in had:
+        changed.append("boot.py")
+    if len(changed) > 1:
+        raise HostError(
+            f"{_some(changed)} run before ota.boot(), and more than one of them differs from {old.version} on "
+            f"{channel}: a board that loses power while they are replaced one by one would run old and new together, "
+            "and might never reach ota.boot() again. Move ota.boot() to the first lines of boot.py, and publish "
+            "that before the other changes; or go ahead with --allow-early-imports"
+        )
+
+
+def changed_kinds(old, new):
+    """A line (str) for paths that change between file and folder, and one for those that change only in case.
+
+    Args:
+        old, new (Manifest): what the channel has, and the release.
+    """
+    was, now = (_parts([e["p"] for e in manifest.entries]) for manifest in (old, new))
+    kinds = [path for path in sorted(was.keys() & now.keys()) if was[path] != now[path]]
+    lines = []
+    if kinds:
+        shown = [f"{path} was a {was[path]} in {old.version} and is a {now[path]}" for path in kinds]
+        lines.append(
+            f"{_some(shown)}: boards change it in one step, but refuse the release where files that are in no release "
+            "stand in the way"
+        )
+    known = {path.casefold(): path for path in was}
+    cases = [path for path in sorted(now.keys() - was.keys()) if path.casefold() in known]
+    # Of a folder with its files, the folder says it.
+    cases = [path for path in cases if not any(path.startswith(other + "/") for other in cases)]
+    if cases:
+        shown = [f"{known[path.casefold()]} in {old.version} is {path}" for path in cases]
+        lines.append(f"{_some(shown)}: only the case differs, which is the same file for boards with FAT")
+    return lines
+
+
+def _parts(paths):
+    # Every path and every folder above one -> its kind.
+    folders = {"/".join(path.split("/")[:i]) for path in paths for i in range(1, path.count("/") + 1)}
+    return {**dict.fromkeys(paths, "file"), **dict.fromkeys(folders, "folder")}
+
+
+def _some(paths):
+    shown = paths[:_SHOWN]
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(shown) + more
