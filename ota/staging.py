@@ -157,7 +157,7 @@ def adopt(u, state, slot):
 def _room(u, path, size):
     # What a file takes at most: its line in the folder's list, which littlefs keeps in pairs of
     # blocks, each at least a quarter full; in it also what is small.
-    line = len(path) - path.rfind("/") + 36
+    line = len(path) - path.rfind("/") + 44
     if size <= u.storage.small:
         return 8 * (line + size)
     return 8 * line + blocks(u, size)
