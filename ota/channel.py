@@ -7,7 +7,7 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 import sys
 
 from . import own
-from .bootguard import NEW, above, base, exists, header, lines, note_sums, save, spare, unsound
+from .bootguard import NEW, above, base, exists, header, lines, note_sums, save, spare
 from .errors import ManifestError, NotFoundError, NotModified, PolicyError, StorageError, TransportError, VerifyError
 from .transports import Lines
 
@@ -34,15 +34,18 @@ class Channel:
         live = header(u.root, state["live"])
         time = clock(state)
         about = state, u.project or live.get("project"), u.device_id(), time
-        held = self._held(state)
-        if state["phase"] == "staging":
-            self._judge_again(about)
+        why_held = None
+        if state["phase"] == "staging" or "blocked" in state:
+            from .obstacles import look_again
+
+            why_held = look_again(u, about)
+            _unload("obstacles")
         u.verifier.begin(u.transport, self._name, state)
         try:
             stream = self._ask(state, live, time, whole)
         except NotModified:
             if state["phase"] != "staging":
-                u.tell("blocked" if held else "current", held)
+                u.tell("blocked" if why_held else "current", why_held)
                 return False
             release.take(header(u.root, state["next"]), state["etag"])
             return True
@@ -59,11 +62,10 @@ class Channel:
         etag = "%s %s" % (self._tagged(), stream.etag) if stream.etag else ""
         release.take(reader.header, etag if len(etag) < 200 else "", reader)
         detail = release.version
-        if why == "refused":
-            detail = "%s (seq %d): seq %s was undone" % (detail, release.seq, state["refused"])
-            state["blocked"] = [release.seq, detail, None]
-        elif not why and held and release.seq == state["blocked"][0]:
-            why, detail = "blocked", held
+        if why == "refused" or why_held:
+            from .obstacles import explain
+
+            why, detail = explain(state, release, why, why_held)
         if not why:
             return True
         release.close()
@@ -72,37 +74,6 @@ class Channel:
             save(u.root, state)
         u.tell(why, detail)
         return False
-
-    def _held(self, state):
-        # Why the release that was dropped last cannot be installed yet; None when it can.
-        blocked = state.get("blocked")
-        if not blocked:
-            return None
-        by = blocked[2]
-        if isinstance(by, str):
-            held = exists(self._u.root + by)
-        else:
-            held = by is None or self._u.storage.free() < by
-        if held:
-            return blocked[1]
-        state.pop("blocked")
-        state["etag"] = ""  # so that the next answer has it again
-
-    def _judge_again(self, about):
-        # What is staged may have expired since, and its manifest may have been damaged.
-        from .policy import judge
-
-        state = about[0]
-        error = None
-        try:
-            wanted = not unsound(self._u.root, state, "next") and not judge(header(self._u.root, state["next"]), *about)
-        except PolicyError as e:
-            wanted, error = False, e
-        if not wanted:
-            from .staging import drop
-
-            self._u.tell("dropped", error)
-            drop(self._u, state)
 
     def _tagged(self):
         # What an etag is of. Those of two objects may be equal, so the name goes with it.

@@ -2,9 +2,9 @@
 
 from . import own
 from .bootguard import (
-    NEW, abandon, above, critical, entry_of, exists, header, lines, merge, next_of, same, save, spare,
+    NEW, abandon, above, critical, exists, header, lines, merge, next_of, same, save, spare,
 )  # fmt: skip
-from .errors import NoSpaceError, PolicyError, StorageError
+from .errors import NoSpaceError, PolicyError
 from .fetch import blocks, hash_of
 from .plan import FETCH, PATCH, kept, plan
 
@@ -61,9 +61,12 @@ def _truth(u, live, slot):
         line = x
         if size is None or size < 0:
             line = None
-            if y:
-                _make_sure(u, path, x, y, size, live)
-        elif folds and not y and _is_respelt(u, slot, path):
+            folders = [path[:at] for at in above(path) if y and exists(u.root + path[:at]) == 1]
+            if folders or y and size:
+                from .obstacles import clear_way
+
+                clear_way(u, path, x, y, size, live, folders)
+        elif folds and not y and _respelt()(u, slot, path):
             line = None  # to the file system it is the file that the release spells otherwise
         elif kept(path, u.keep):
             # What is to stay looks unchanged, or unknown when the release drops it.
@@ -73,34 +76,16 @@ def _truth(u, live, slot):
         yield path, x, line, y
 
 
-def _is_respelt(u, slot, path):
-    for entry in lines(u.root, slot):
-        if entry["p"].lower() == path.lower():
-            return True
+def _respelt():
+    from .obstacles import is_respelt
+
+    return is_respelt
 
 
-def _make_sure(u, path, x, y, size, live):
-    # Between file and folder a path may change when nothing that the board needs, or has of its
-    # own, gets lost.
-    found = None
-    if size:
-        from .bootguard import alien
+def _blocked(*args):
+    from .obstacles import blocked
 
-        found = path if critical(path, x, y) else alien(u.root, path, live, lambda p: kept(p, u.keep))
-    for at in above(path):
-        folder = path[:at]
-        if exists(u.root + folder) == 1:
-            old = entry_of(u.root, live, folder)
-            if not old or critical(folder, old, old) or critical(path, x, y) or kept(folder, u.keep):
-                found = folder
-    if found:
-        raise _blocked(StorageError, "%s: %s is in the way; move it" % (path, found), found)
-
-
-def _blocked(kind, text, by):
-    e = kind(text)
-    e.by = by  # see `abandon`
-    return e
+    return blocked(*args)
 
 
 def _has_library(homes, path, x, y):

@@ -259,7 +259,7 @@ tell(later=ramflash.tree())
         big,
         small,
     )
-    assert facts["said"].startswith("NoSpaceError: the update needs 320240 bytes of flash, ")
+    assert facts["said"].startswith("NoSpaceError: the update needs 320368 bytes of flash, ")
     assert [e for e in facts["events"] if e[0] == "fetch"] == []
     assert facts["tree"] == on_board(V1)
     assert facts["later"] == on_board(V2)
