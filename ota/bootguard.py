@@ -71,6 +71,12 @@ _KEYS += ("fails", "bare", "etag", "sums", "time")
 # Where boot() was called, or this is loaded: an application may change the folder later.
 _home = getattr(sys.modules.get("ota"), "_home", None) or os.getcwd()
 problems = []  # what the last boot() could not do, for status()
+_left = []  # what the last cleaning could not remove
+
+
+def note(text):
+    """Keep `text` for status()."""
+    problems[:] = problems[-3:] + [text]
 
 
 def base(root=None):
@@ -247,7 +253,8 @@ def note_sums(root, state):
     """Keep in `state` what both manifests are, for `unsound`."""
     state["sums"] = {}
     for slot in (state["live"], state["next"]):
-        state["sums"][slot] = sum_of(root, slot)
+        if slot:
+            state["sums"][slot] = sum_of(root, slot)
 
 
 def unsound(root, state, key):
@@ -326,7 +333,7 @@ def _aside(path):
         n += 1
         to = path + ASIDE + str(n)
     os.rename(path, to)
-    problems.append("%s was in the way, and is %s now" % (path, to))
+    note("%s was in the way, and is %s now" % (path, to))
     return to
 
 
@@ -402,7 +409,8 @@ def _clean(root, path, x, y, vital):
         try:
             _drop(root, path + suffix)
         except OSError as e:  # the next release comes all the same
-            problems.append("left over: %s%s: %r" % (path, suffix, e))
+            _left.append(path)
+            note("left over: %s%s: %r" % (path, suffix, e))
 
 
 def _turn(path, x, y, back):
@@ -540,10 +548,13 @@ def _lost(root, state, back):
 
 def distrust(root, state):
     """Let go of a manifest that is damaged: one that lost lines would have files removed that stay."""
+    found = False
     for key in ("live", "next"):
         if unsound(root, state, key):
-            problems.append("the %s manifest is damaged" % key)
+            note("the %s manifest is damaged" % key)
             state[key] = ""
+            found = True
+    return found
 
 
 def advance(root, state, booting=False):
@@ -551,9 +562,9 @@ def advance(root, state, booting=False):
     home = base(root)
     moved = False
     if state["phase"] in ("ready", "committing", "reverting", "cleaning"):
-        distrust(root, state)
+        damaged = distrust(root, state)
     if state["phase"] == "ready":
-        _prepare(root, home, state)
+        _prepare(root, home, state, damaged)
     if state["phase"] == "committing":
         _commit(root, home, state)
         moved = True
@@ -571,11 +582,11 @@ def advance(root, state, booting=False):
         _revert(root, home, state)
         moved = True
     if state["phase"] == "cleaning":
-        before = len(problems)
+        del _left[:]
         _replay(home, state, _clean)
         state.pop("left", 0)
-        if len(problems) > before:
-            state["left"] = 1
+        if _left:
+            state["left"] = 1  # to be looked at before the next install
         blocked = state.get("blocked")
         if blocked and blocked[2] == 0:  # until there is more room than now
             info = os.statvfs(home or ".")
@@ -586,16 +597,16 @@ def advance(root, state, booting=False):
 
 
 def _say(text):
-    problems.append(text)
+    note(text)
     print("ota:", text)
 
 
-def _prepare(root, home, state):
+def _prepare(root, home, state, damaged):
     # All that can still fail, before the first file moves: then the release is dropped.
     path = None
-    why = "its manifest is damaged"
+    why = "a manifest is damaged"
     try:
-        if state["next"]:
+        if not damaged:
             why, path = _secure(home, state)
         if not why:
             return save(root, state, "committing")
