@@ -12,10 +12,17 @@ def blocked(kind, text, by):
     return e
 
 
-def is_respelt(u, slot, path):
-    """Whether the release in `slot` names `path` in other case: to FAT that is one file."""
+def is_respelt(u, slot, path, named=False):
+    """Whether the release in `slot` has `path` in other case, which to FAT is the same file.
+
+    Raises:
+        StorageError: it has, and `path` as well (`named`).
+    """
     for entry in lines(u.root, slot):
-        if entry["p"].lower() == path.lower():
+        other = entry["p"]
+        if other != path and other.lower() == path.lower():
+            if named:
+                raise blocked(StorageError, "%s and %s are one file on FAT; rename one" % (path, other), None)
             return True
 
 

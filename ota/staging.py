@@ -66,20 +66,22 @@ def _truth(u, live, slot):
                 from .obstacles import clear_way
 
                 clear_way(u, path, x, y, size, live, folders)
-        elif folds and not y and _respelt()(u, slot, path):
+        elif folds and not y and _is_respelt(u, slot, path):
             line = None  # to the file system it is the file that the release spells otherwise
         elif kept(path, u.keep):
             # What is to stay looks unchanged, or unknown when the release drops it.
             line = x if same(x, y) else y
         elif not x or x.get("s") != size:
             line = {"p": path, "s": size, "h": ""}
+        if folds and y and path != path.lower():
+            _is_respelt(u, slot, path, True)
         yield path, x, line, y
 
 
-def _respelt():
+def _is_respelt(*args):
     from .obstacles import is_respelt
 
-    return is_respelt
+    return is_respelt(*args)
 
 
 def _blocked(*args):
