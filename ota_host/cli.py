@@ -280,7 +280,8 @@ def _trusted(settings, folder):
 def _fresh(settings, version, terms, seal, draft, allow, as_json):
     with show.progress() as progress:
         made = release.build(settings, progress)
-        allow = dataclasses.replace(allow, witness=clock.witness(settings.source_folder, made.files))
+        if seal.signers or draft:
+            allow = dataclasses.replace(allow, witness=clock.witness(settings.source_folder, made.files))
         options = dict(channel=settings.channel, layout=settings.legacy, terms=terms, seal=seal, draft=draft, allow=allow)
         options.update(deltas=settings.deltas, compress=settings.compress)
         done = release.publish(made, Tree(settings.tree), version, **options, progress=progress)

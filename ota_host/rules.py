@@ -8,6 +8,7 @@ from .errors import HostError
 
 FROZEN = "frozen"
 _SHOWN = 5  # names in a message
+_BOOT = "boot"  # boot.py as a module
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,12 @@ def check_early(old, new, channel):
     Raises:
         HostError: naming them.
     """
-    had, has = ({e["p"]: e for e in manifest.entries} for manifest in (old, new))
-    early = {path for entries in (had, has) for path, e in entries.items() if e.get("c") and not is_vital(path)}
-    # One that comes is there before boot.py, one that goes is there until after.
-    changed = [p for p in sorted(early | {"boot.py"}) if p in had and p in has and had[p]["h"] != has[p]["h"]]
-    if early and "boot.py" in has and "boot.py" not in had:
-        changed.append("boot.py")
+    early = {_module(e["p"]) for manifest in (old, new) for e in manifest.entries if e.get("c") and not is_vital(e["p"])}
+    had, has = (_contents(manifest, early | {_BOOT}) for manifest in (old, new))
+    # A module that comes is there before boot.py, and one that goes is there until after. Where boards keep a boot.py
+    # that no release has brought, it is not known.
+    changed = [m for m in sorted(has) if has[m] != had.get(m) and (m in had or m == _BOOT and early)]
+    changed = [min(path for path, _ in has[m]) for m in changed]
     if len(changed) > 1:
         raise HostError(
             f"{_some(changed)} run before ota.boot(), and more than one of them differs from {old.version} on "
@@ -100,6 +101,20 @@ def check_early(old, new, channel):
             "and might never reach ota.boot() again. Move ota.boot() to the first lines of boot.py, and publish "
             "that before the other changes; or go ahead with --allow-early-imports"
         )
+
+
+def _module(path):
+    # What imports it: net.py, net.mpy, lib/net.py and net/__init__.py are one module.
+    path = path.removeprefix("lib/")
+    return (imports.stem(path) or path).removesuffix("/__init__")
+
+
+def _contents(manifest, modules):
+    found = {}
+    for e in manifest.entries:
+        if _module(e["p"]) in modules:
+            found.setdefault(_module(e["p"]), set()).add((e["p"], e["h"]))
+    return found
 
 
 def changed_kinds(old, new):

@@ -273,6 +273,16 @@ class TestEarlyImports:
         made = project(tmp_path, {**files, "settings.py": "from lib_x import Z\n", "lib/lib_x.py": "Z = 1\n"})
         assert refused(made, "v1.0.1").startswith("lib/lib_x.py, settings.py run before ota.boot()")
 
+    @pytest.mark.parametrize("path", ["settings.mpy", "lib/settings.py", "settings/__init__.py"])
+    def test_a_module_that_comes_by_another_path_has_changed(self, tmp_path, path):
+        """In between, a board takes the one or the other for it."""
+        files = self.one(tmp_path)
+        del files["settings.py"]
+        content = lib("mpy")["lib/ota/errors.mpy"] if path.endswith(".mpy") else "A = 1\n"
+        said = refused(project(tmp_path, {**files, "boot.py": self.EARLY + "x = 1\n", path: content}), "v1.0.1")
+        assert said.startswith(f"boot.py, {path} run before ota.boot()")
+        publish(project(tmp_path, {**files, path: content}), "v1.0.1")
+
     @pytest.mark.parametrize(
         "changes",
         [
@@ -306,7 +316,7 @@ class TestEarlyImports:
         """What boards have until then is unknown."""
         publish(project(tmp_path, {"settings.py": "A = 1\n"}), "v1.0.0")
         made = project(tmp_path, {"boot.py": self.EARLY, "settings.py": "A = 2\n"})
-        assert refused(made, "v1.0.1").startswith("settings.py, boot.py run before ota.boot()")
+        assert refused(made, "v1.0.1").startswith("boot.py, settings.py run before ota.boot()")
 
     def test_the_command_has_the_option_for_a_release_and_for_a_rollback(self, folder, ota):  # noqa: F811
         """Going back is as unsafe as going on."""
