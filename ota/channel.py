@@ -163,6 +163,7 @@ class Channel:
             yield from adopt(u, state, slot)
             check_space(u, state["live"], slot)
         except (PolicyError, StorageError) as e:
+            u.storage.remove(".ota/" + slot)
             if hasattr(e, "by"):
                 state.update({"blocked": [release.seq, str(e), e.by], "etag": release.etag})
                 save(u.root, state)
