@@ -7,8 +7,8 @@ is not in RAM yet, and while files come, the manifest's reader is not there any 
 import sys
 
 from . import own
-from .bootguard import NEW, above, base, exists, header, lines, note_sums, save, spare
-from .errors import ManifestError, NotFoundError, NotModified, PolicyError, StorageError, TransportError, VerifyError
+from .bootguard import base, header, lines, note_sums, save, spare
+from .errors import ManifestError, NotFoundError, NotModified, PolicyError, TransportError, VerifyError
 from .transports import Lines
 
 getrandbits = own("random").getrandbits
@@ -22,11 +22,11 @@ class Channel:
         self._name = name
         self._crc = ""  # see _ask
 
-    def find(self, state, release, whole=False):
+    def find(self, state, release, whole=False, tries=0):
         """Fill `release` and return True when the channel offers one for this board.
 
         One request, two when the server has no difference from what is live; of the manifest only
-        the header is read yet. With `whole` no difference is asked for.
+        the header is read yet. With `whole` no difference is asked for; `tries` broke off already.
         """
         u = self._u
         from .policy import clock, judge
@@ -53,12 +53,10 @@ class Channel:
 
         release.stream = stream
         try:
-            reader = Reader(Lines(stream).readline, u.verifier.update)
+            reader = Reader(Lines(stream).readline, u.verifier.update, stream.url)
             why = judge(reader.header, *about)
-        except (ManifestError, PolicyError) as e:
-            if not self._crc:
-                raise
-            return self._whole(state, release, e)
+        except (ManifestError, PolicyError, TransportError) as e:
+            return self._anew(state, release, e, tries + 1)
         etag = "%s %s" % (self._tagged(), stream.etag) if stream.etag else ""
         release.take(reader.header, etag if len(etag) < 200 else "", reader)
         detail = release.version
@@ -95,15 +93,20 @@ class Channel:
                 return u.transport.open(name, 0, tag if of == self._tagged() else None, limit=limit)
             except TransportError as e:
                 # A bucket may say 403 for what is not there.
-                if not self._crc or e.retry_s or not e.status and not isinstance(e, NotFoundError):
+                if not self._crc or not isinstance(e, NotFoundError) and (e.retry_s or not e.status):
                     raise
                 u.tell("fallback", e)
 
-    def _whole(self, state, release, error):
-        # The difference was no good: whether there is a release when all of the manifest is asked for.
-        self._u.tell("fallback", error)
+    def _anew(self, state, release, error, tries):
+        # It broke off, or was a bad difference: whether there is a release when it, or the whole, is asked for.
+        from .transports.why import again
+        u = self._u
+        cut = isinstance(error, TransportError) and again(u.transport, error, tries)
+        if not cut and not (self._crc and getattr(error, "status", 1)):
+            raise error
+        u.tell("retry" if cut else "fallback", error)
         release.close()
-        return self.find(state, release, True)
+        return self.find(state, release, not cut, tries if cut else 0)
 
     def _known(self, state, live, time):
         # What the board has a tag of, and the tag; None when "still the same" would be no news.
@@ -124,18 +127,11 @@ class Channel:
         release.close()
         _unload("manifest", "policy", "staging")
         from .place import stage_file
-        from .plan import FETCH, PATCH, plan
+        from .plan import FETCH, PATCH, beside, plan
 
         for what, path, old, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
             if what in (FETCH, PATCH):
-                yield from stage_file(u, path if old else self._beside(path), old, entry)
-
-    def _beside(self, path):
-        # What the new content is staged beside of: the path, or one below a file that gives way.
-        for at in above(path):
-            if exists(self._u.root + path[:at]) == 1:
-                return path[:at] + NEW + path[at:]
-        return path
+                yield from stage_file(u, path if old else beside(u.root, path), old, entry)
 
     def _begin(self, release, state):
         u = self._u
@@ -151,24 +147,17 @@ class Channel:
             if not self.find(state, release) or release.seq != seq:
                 raise PolicyError("the channel %s no longer offers seq %d" % (self._name, seq))
         slot = spare(state)
+        tries = 0
         while True:
             try:
                 yield from self._take(release, state, slot)
                 break
-            except (ManifestError, VerifyError, MemoryError) as e:
-                if not self._crc or not self._whole(state, release, e):
+            except (ManifestError, VerifyError, MemoryError, TransportError) as e:
+                tries += 1
+                if not self._anew(state, release, e, tries):
                     raise
-        from .staging import adopt, check_space
-        try:
-            yield from adopt(u, state, slot)
-            check_space(u, state["live"], slot)
-        except (PolicyError, StorageError) as e:
-            u.storage.remove(".ota/" + slot)
-            if hasattr(e, "by"):
-                state.update({"blocked": [release.seq, str(e), e.by], "etag": release.etag})
-                save(u.root, state)
-            raise
-        state.pop("blocked", None)
+        from .staging import prepare
+        yield from prepare(u, state, slot, release)
         # The tag of a difference is of no use once its base is not live, but to say that one has asked.
         etag = "" if self._crc and not u.verifier.seen else release.etag
         state.update({"next": slot, "seq": release.seq, "etag": etag})

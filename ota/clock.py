@@ -32,14 +32,26 @@ def set_clock(transport, root=None):
 
     Args:
         transport (HttpTransport or HttpsTransport): whose server is asked, at its root; the
-            status of the answer does not matter.
+            status of the answer does not matter. Of a MirrorTransport the first that answers.
         root (str): the folder that `.ota` is in, default the board's.
     Returns:
         int: the time that was set, in seconds since 1970.
     Raises:
         TransportError: no answer, no date in it, one that is too early, or TLS failed.
-        OtaError: this board has no `machine.RTC`.
+        OtaError: this board has no `machine.RTC`, or no HTTP server is asked by the transport.
     """
+    error = OtaError("no date comes from a %s: use an HttpTransport" % type(transport).__name__)
+    for mirror in getattr(transport, "mirrors", ()):
+        try:
+            return set_clock(mirror, root)
+        except OtaError as e:
+            error = e
+    if not hasattr(transport, "_url"):
+        raise error
+    return _set_by(transport, root)
+
+
+def _set_by(transport, root):
     from .bootguard import load
     from .policy import CLOCK_SET
 
@@ -66,16 +78,18 @@ def set_clock(transport, root=None):
 
 
 def _ask(transport, least):
-    from .transports.wire import Body
+    from .transports.wire import drop
 
     url = transport._url
     try:
         link, _, headers = transport._exchange(url, "")
         # A short answer is read, so that the connection serves the next request too.
-        Body(transport, link, headers).drop()
+        drop(transport, link, headers)
         now = stamp(headers.get("date", ""))
     except (OSError, ValueError, TransportError) as e:
-        raise TransportError("clock by %s: %s" % (url, e if isinstance(e, OtaError) else repr(e)))
+        from .transports.why import say
+
+        raise TransportError("clock by %s: %s" % (url, say(e)))
     if now < least:
         raise TransportError("clock by %s: %d is before %d, the newest known" % (url, now, least))
     return now

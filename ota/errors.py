@@ -23,7 +23,8 @@ class NotModified(OtaError):
 
 
 class TransportError(OtaError):
-    # The HTTP status that the server answered with, 0 when there was none.
+    # The HTTP status that the server answered with, 0 when there was none. 200: what it sent is
+    # wrong; 206: what it sent broke off.
     status = 0
     # Seconds that the server asks to be left alone for (Retry-After), 0 when it does not.
     retry_s = 0

@@ -6,7 +6,7 @@ None), so that its caller can feed a watchdog between two chunks. `u` is the Upd
 
 from . import own
 from .bootguard import NEW
-from .errors import HashError, NoSpaceError, NotFoundError, StorageError, TransportError
+from .errors import HashError, NoSpaceError, StorageError, TransportError
 
 hexlify = own("binascii").hexlify
 sha256 = own("hashlib").sha256
@@ -65,10 +65,10 @@ def fetch(
                 yield from _receive(got, name, size, guard and (guard, path), unpack, limit)
                 break
             except TransportError as e:
+                from .transports.why import again
                 tries += 1
                 # Without a size or a hash nothing says that the rest belongs to the start.
-                last = tries > u.transport.retries or size is None
-                if last or e.retry_s or isinstance(e, NotFoundError):
+                if size is None or not again(u.transport, e, tries):
                     raise
                 u.tell("retry", e)
             if unpack:

@@ -126,7 +126,7 @@ class FileSet:
             try:
                 got[path] = yield from fetch(u, path, name, None, sha256, _no_page)
             except TransportError as e:
-                if not e.status:
+                if e.status < 400:
                     raise
                 u.tell("missing", path)
                 missing = e

@@ -121,7 +121,7 @@ def _transport(host, project, auth, timeout):
 
         options["user"], options["password"] = a2b_base64(auth).decode().split(":", 1)
     url = "%s/%s/" % (host, project)
-    if not host.startswith("https:"):
+    if not host.lower().startswith("https:"):
         from .transports.http import HttpTransport
 
         return HttpTransport(url, **options)
@@ -149,7 +149,7 @@ def _ask(host, project, auth, timeout, **options):
         if release:
             return u, release, release.version
     except Exception as e:
-        if getattr(e, "status", 0):
+        if getattr(e, "status", 0) >= 400:
             print("Remote version file %s/%s/version not found" % (host, project))
         else:
             _wrong(e)
@@ -176,7 +176,7 @@ def _install(host, project, auth, timeout, names, layout):
         u.stage(release)
         u.install()
     except Exception as e:
-        if not getattr(e, "status", 0):  # else told() has said so
+        if getattr(e, "status", 0) < 400:  # else told() has said so
             _wrong(e)
         fail(u, version)
         return False

@@ -1,7 +1,6 @@
 """A release manifest, read and checked line by line, so that a board never holds it whole.
 
-The format is JSON Lines: a header, one line a file sorted by path, and at most
-eight lines of signatures. The limits below are part of the format.
+JSON Lines: a header, a line a file sorted by path, at most eight of signatures. The limits are the format's.
 """
 
 from . import own
@@ -87,9 +86,8 @@ def check_header(header):
     for key in ("requires", "rollout"):
         if not isinstance(header.get(key, {}), dict):
             _bad(key, header[key], "must be an object")
-    platforms = header.get("requires", {}).get("platform", [])
-    if not isinstance(platforms, list):
-        _bad("platform", platforms, "must be a list of names")
+    if not isinstance(header.get("requires", {}).get("platform", []), list):
+        _bad("platform", header["requires"]["platform"], "must be a list of names")
     percent = header.get("rollout", {}).get("percent", 100)
     if type(percent) not in (int, float) or not 0 <= percent <= 100:
         _bad("percent", percent, "must be a number from 0 to 100")
@@ -121,26 +119,26 @@ class Reader:
 
     Iterate over it for the file entries (dicts); after the end, `digest` (bytes) is
     the SHA-256 of all that a signature covers and `signatures` the list of dicts of the
-    last lines, empty for an unsigned manifest. `raw` is the line just read (bytes), and
-    `update` gets each that a signature covers. Another `readline` may give what follows the header.
+    last lines, empty for an unsigned manifest. `raw` is the line just read (bytes), `update` gets
+    each that a signature covers. Another `readline` may give what follows the header. `url` is for errors.
 
     Raises:
         ManifestError: by the constructor for the header, while iterating for the rest.
     """
 
-    def __init__(self, readline, update=None):
+    def __init__(self, readline, update=None, url="?"):
         self.readline = readline
         self._update = update
         self._hash = sha256()
-        self._count = 0
-        self.digest = None
-        self.signatures = []
-        self.header = check_header(self._line())
+        self._count, self.digest, self.signatures = 0, None, []
+        self.header = check_header(self._line(url))
         self._cover()
 
-    def _line(self):
+    def _line(self, url=None):
         self.raw = raw = self.readline(LINE + 1)
         self._count += 1
+        if url and raw and raw.lstrip()[:1] in b"<":
+            _bad("line", 1, "is not a JSON object but of a web page, " + url)
         if len(raw) > LINE:
             _bad("line", self._count, "is over %d bytes" % LINE)
         if not raw.endswith(b"\n"):

@@ -20,7 +20,10 @@ def stage_file(u, path, old, entry):
     u.tell("fetch", path)
     error = None
     for limit, name, kind in _ways(old, entry, there, hashed):
+        rest = not kind and limit < entry["s"]
         if error:
+            if rest:  # there is no start of it any more
+                continue
             u.tell("fallback", error)
         try:
             _, got = yield from _fetch(u, path, entry["s"], limit, name, kind)
@@ -30,8 +33,9 @@ def stage_file(u, path, old, entry):
         except (HashError, NotFoundError, MemoryError, ImportError) as e:
             error = e
         except TransportError as e:
-            # A server that answers may have another form all the same.
-            if not kind or not e.status or e.retry_s:
+            # A server that answers may have another form all the same. What is here of the whole file
+            # stays for the next time, unless it is the rest of it that the server does not give.
+            if not e.status or e.retry_s or not kind and not (rest and e.status in (200, 416)):
                 raise
             error = e
         u.storage.remove(path + NEW)

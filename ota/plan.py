@@ -1,6 +1,6 @@
 """The file plan: what a release changes on a board. Pure: two sorted streams in, one out."""
 
-from .bootguard import merge, same
+from .bootguard import NEW, above, exists, merge, same
 
 FETCH = "fetch"  # the new content has to come whole
 PATCH = "patch"  # a delta from the old content is on offer
@@ -35,3 +35,11 @@ def plan(old, new, keep=()):
             yield PATCH, path, x, y
         else:
             yield FETCH, path, x, y
+
+
+def beside(root, path):
+    """The path that the new content of `path` is staged beside: itself, or one below a file that gives way."""
+    for at in above(path):
+        if exists(root + path[:at]) == 1:
+            return path[:at] + NEW + path[at:]
+    return path

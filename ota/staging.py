@@ -4,7 +4,7 @@ from . import own
 from .bootguard import (
     NEW, abandon, above, critical, exists, header, lines, merge, next_of, same, save, spare,
 )  # fmt: skip
-from .errors import NoSpaceError, PolicyError
+from .errors import NoSpaceError, PolicyError, StorageError
 from .fetch import blocks, hash_of
 from .plan import FETCH, PATCH, kept, plan
 
@@ -100,6 +100,24 @@ def _has_library(homes, path, x, y):
         parts = homes.setdefault(path[:at] + "ota" if y else "", set())
         if stem in ("ota/__init__", "ota/bootguard"):
             parts.add(stem)
+
+
+def prepare(u, state, slot, release):
+    """Make sure that the release in `slot` can be installed, and that the live manifest says what is there.
+
+    Raises:
+        StorageError, PolicyError: it cannot; the reason is kept, for the checks that follow.
+    """
+    try:
+        yield from adopt(u, state, slot)
+        check_space(u, state["live"], slot)
+    except (PolicyError, StorageError) as e:
+        u.storage.remove(".ota/" + slot)
+        if hasattr(e, "by"):
+            state.update({"blocked": [release.seq, str(e), e.by], "etag": release.etag})
+            save(u.root, state)
+        raise
+    state.pop("blocked", None)
 
 
 def adopt(u, state, slot):

@@ -30,12 +30,11 @@ class Updater:
     """Updates the files of this board from a server.
 
     Args:
-        transport (Transport): where releases come from.
-        storage (Storage): where they go; default: what suits the board's file system.
+        transport (Transport): where releases come from. storage (Storage): where they go; default:
+            what suits the board's file system.
         verifier (Verifier): what must be true of them; default `Sha256Verifier`.
         files (list of str): the legacy layout: these files and `version`, no manifest.
-        channel (str): which manifest of the project to follow.
-        layout (str): of the legacy files on the server, `prefix` or `subdir`.
+        layout (str): of these on the server, `prefix` or `subdir`. channel (str): what to follow.
         keep (tuple of str): paths, and folders ending in `/`, not replaced once they exist.
         trial_boots (int): boots that a release has to call `ota.confirm()` in; 0: no trial.
         device_id (str): what a rollout draws by; default `machine.unique_id()` in hex.
@@ -51,11 +50,12 @@ class Updater:
         keep=(), trial_boots=3, device_id=None, on_event=None, project=None
     ):  # fmt: skip
         lean()
-        self.transport = transport
+        if not hasattr(transport, "open"):
+            raise OtaError("transport is a %s: use HttpTransport(url)" % type(transport).__name__)
         if verifier is None:
             from .verifiers import Sha256Verifier
             verifier = Sha256Verifier()
-        self.storage = storage or suitable(base())
+        self.transport, self.storage = transport, storage or suitable(base())
         self.root = self.storage.root
         self.verifier = verifier
         self.keep = keep

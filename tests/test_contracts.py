@@ -349,7 +349,7 @@ def test_a_card_says_what_is_new_by_content_and_nothing_of_blobs(tmp_path):
 
 def test_a_card_that_cannot_be_read_is_not_a_file_that_is_not_there(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(TransportError, match="file/below: NotADirectoryError") as caught:
+    with pytest.raises(TransportError, match="file/below: Not a directory") as caught:
         SdTransport(tmp_path).open("file/below")
     assert not isinstance(caught.value, NotFoundError)
 

@@ -12,7 +12,7 @@ BOARD = sorted((ROOT / "ota").rglob("*.py")) + [ROOT / "micropython_ota.py"]
 HOST = sorted((ROOT / "ota_host").rglob("*.py"))
 # What every port has. `machine` and `ssl` may be missing, and are imported where they are used.
 MICROPYTHON_MODULES = set(
-    "asyncio binascii deflate gc hashlib io json machine os random select socket ssl sys time".split()
+    "asyncio binascii deflate errno gc hashlib io json machine os random select socket ssl sys time".split()
 ) | {"zlib"}  # what CPython has in the place of `deflate`
 # docs/decisions/0004-bootguard-is-longer-than-200-lines.md
 LONG = {"ota/bootguard.py": 405}

@@ -167,7 +167,8 @@ print(outcome(HttpTransport(url), "f1"), outcome(HttpTransport(url, token="abc")
     [
         ("/loop", "over 5 redirects"),
         ("https://127.0.0.1/x", "HttpTransport needs HttpsTransport"),
-        ("ftp://127.0.0.1/x", "HttpTransport needs http://"),
+        ("ftp://127.0.0.1:21/x", "HttpTransport needs http://"),
+        ("ftp://127.0.0.1/x", "url 'ftp://127.0.0.1/x' is not http(s)://host[:port]/path"),
         ("", "over 5 redirects"),
     ],
 )
@@ -213,7 +214,7 @@ BROKEN = {
     "chunk-huge": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n123456789\r\n", "chunk size"),
     "chunk-negative": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n" + bytes(900), "broke off at 0"),
     "chunk-of-gzip": (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n", "is not chunked"),
-    "gzip": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "content-encoding gzip is not"),
+    "gzip": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "content-encoding is gzip: switch it off"),
     "not-modified-unasked": (b"HTTP/1.1 304 x\r\n\r\n", "TransportError: GET http"),
     "range-of-no-size": (
         b"HTTP/1.1 206 x\r\nContent-Range: bytes 3-4/*\r\nContent-Length: 2\r\n\r\n34",
@@ -224,8 +225,9 @@ BROKEN = {
         "length '' is not a number",
     ),
     "chunk-end": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n", "chunk is malformed"),
-    "long-header": (HEAD + b"X: " + b"y" * 2000 + b"\r\n\r\n", "over 1024 bytes"),
-    "many-headers": (HEAD + b"X: y\r\n" * 100 + b"\r\n", "over 64 headers"),
+    "long-header": (HEAD + b"X: " + b"y" * 66000 + b"\r\n\r\n", "the headers are cut short, or too long: b'yy"),
+    "many-headers": (HEAD + b"X: y\r\n" * 11000 + b"\r\n", "the headers are cut short, or too long: b'X: y"),
+    "long-etag": (HEAD + b"ETag: " + b"y" * 2000 + b"\r\n\r\n", "the headers are cut short, or too long: b'ETag: y"),
     "range-other": (
         b"HTTP/1.1 206 x\r\nContent-Range: bytes 0-4/5\r\nContent-Length: 5\r\n\r\n01234",
         "got range 'bytes 0-4/5'",
@@ -389,7 +391,7 @@ def test_the_next_address_of_a_name_is_tried_when_one_leads_nowhere(monkeypatch)
         ports.pop()
         from ota.errors import TransportError
 
-        with pytest.raises(TransportError, match="GET http://name/x: ConnectionRefusedError"):
+        with pytest.raises(TransportError, match="GET http://name/x: Connection refused"):
             HttpTransport("http://name", retries=0).open("x")
 
 
@@ -529,7 +531,7 @@ except OtaError as e:
     print(type(e).__name__, e)
 """
     (told,) = client(script, url)
-    assert told.startswith("TransportError ") and (repr(url)[1:-1] in told)
+    assert told.startswith("TransportError ") and ("@" in url or repr(url)[1:-1] in told)
 
 
 @pytest.fixture(scope="module")
@@ -576,19 +578,9 @@ def test_https_refuses_another_authority_another_host_and_a_way_down(www, author
         assert "TLS with 127.0.0.1: " in https(www, port, authority, host="127.0.0.1")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\n"], ids=["missing", "empty", "pem"])
-def test_https_names_an_authority_that_it_cannot_read(tmp_path, content, authority, runtime):
-    if content:
-        content = authority.cert_pem.bytes()  # in PEM, where a board needs DER
-    if content is not None:
-        (tmp_path / "my.ca").write_bytes(content)
-    script = 'print(outcome(HttpsTransport("https://localhost:%s" % ARGS[0], ca=ARGS[1], retries=0), "x"))'
-    with Wire(LENGTH) as wire:
-        (told,) = runtime(script, wire.port, tmp_path / "my.ca")
-    assert f"{tmp_path}/my.ca is no certificate in DER: " in told
 
 
-def test_https_on_a_firmware_that_cannot_verify_says_so_and_sends_nothing():
+def test_https_on_a_firmware_that_cannot_verify_says_so_and_sends_nothing(authority, tmp_path):
     """ESP8266: `ssl` comes with an SSLContext, and without CERT_REQUIRED."""
     script = """
 import sys
@@ -597,10 +589,11 @@ class Ssl:
     def SSLContext(self, protocol):
         return self
 sys.modules["ssl"] = Ssl()
-print(outcome(HttpsTransport("https://127.0.0.1:%s" % ARGS[0], ca=b"x", token="secret", retries=0), "x"))
+print(outcome(HttpsTransport("https://127.0.0.1:%s" % ARGS[0], ca=ARGS[1], token="secret", retries=0), "x"))
 """
+    (tmp_path / "ca.der").write_bytes(der(authority))
     with Wire(LENGTH) as wire:
-        (told,) = client(script, wire.port)
+        (told,) = client(script, wire.port, tmp_path / "ca.der")
         assert told.startswith("TransportError: ") and "the TLS of this firmware cannot verify" in told
         assert wire.heard == []
 
@@ -616,7 +609,7 @@ print(outcome(t, "f1"))
 """
     with nginx(www, tls_server(www, authority.issue_cert("localhost"))) as port:
         told = client(script, port)
-    assert "give ca=, a certificate in DER, or verify=False" in told[0]
+    assert "give ca=, the certificate of an authority, or verify=False" in told[0]
     assert told[1] == "1000 bytes"
 
 
@@ -687,4 +680,5 @@ print(ramflash.tree())
 """,
             wire.url,
         ).stdout.splitlines()
-    assert told == ["ManifestError manifest: line 1: is cut short", "{'main.py': b'mine'}"]
+        why = f"is not a JSON object but of a web page, {wire.url}/stable.manifest"
+    assert told == ["ManifestError manifest: line 1: " + why, "{'main.py': b'mine'}"]

@@ -277,13 +277,15 @@ def test_a_success_ends_the_backoff_and_a_server_that_asked_for_longer_keeps_its
 
 
 def test_a_server_that_asks_to_be_left_alone_is_left_alone_for_that_long_and_a_draw(installed):
-    """429 and 503 with Retry-After, also as a date; of other answers it means nothing."""
+    """By Retry-After, also as a date, with any status that says no: 403 is that of a limit of GitHub's."""
     manifest, up = installed
     date = {"Date": "Wed, 25 Nov 2026 10:00:00 GMT", "Retry_After": "Wed, 25 Nov 2026 10:10:00 GMT"}
     answers = [
         answer(503, Retry_After=20),
         answer(429, **date),
-        answer(500, Retry_After=120),  # tried again by the transport
+        answer(500),  # tried again by the transport
+        answer(500, Retry_After=120),
+        answer(403, Retry_After=120),
         answer(404, Retry_After=120),
         answer(503, Retry_After=99999999),
         answer(200, manifest),
@@ -292,7 +294,7 @@ def test_a_server_that_asks_to_be_left_alone_is_left_alone_for_that_long_and_a_d
         facts = board(
             up
             + """
-rounds[0] = 6
+rounds[0] = 8
 module._SLICE = 9999999
 u = over_http(ARGS[0])
 u.transport.retries = 3     # it would wait by itself, unfed
@@ -307,8 +309,8 @@ tell(waits=waits, errors=errors())
 """,
             wire.url,
         )
-        assert len(wire.heard) == 6
-    assert facts["waits"] == pytest.approx([50, 20 + 15, 600 + 30, 50, DAY + 50, 100])
+        assert len(wire.heard) == 8
+    assert facts["waits"] == pytest.approx([50, 20 + 15, 600 + 30, *[120 + 50] * 3, DAY + 50, 100])
 
 
 def test_a_release_is_staged_in_steps_that_are_fed_and_the_board_resets_into_it(tmp_path):

@@ -1,32 +1,34 @@
 """Where releases come from. One transport a file; this one holds the base and its guards."""
 
+import sys
+
 from .. import own
 from ..errors import NotFoundError, NotModified, OtaError, TransportError
 
 time = own("time")
 getrandbits = own("random").getrandbits
 
-try:
-    ticks_diff = own("time").ticks_diff
-    ticks_ms = own("time").ticks_ms
-except AttributeError:  # CPython
+# The second of each is for CPython.
+ticks_ms = getattr(time, "ticks_ms", lambda: int(time.monotonic() * 1000))
+ticks_diff = getattr(time, "ticks_diff", lambda a, b: a - b)
 
-    def ticks_ms():
-        return int(time.monotonic() * 1000)
 
-    def ticks_diff(a, b):
-        return a - b
+def unload(name):
+    """Take the module `name` (str) of this package out of RAM: what it was for is over."""
+    if sys.modules.pop("ota.transports." + name, None):
+        delattr(sys.modules["ota.transports"], name)
 
 
 class Stream:
     """One object as it comes, watched over by the base.
 
-    `size` (bytes in all, None when unknown), `etag` (str or None), `pos` (bytes so far).
+    `size` (bytes in all, None when unknown), `etag` and `url` (str or None), `pos` (bytes so far).
     """
 
     def __init__(self, transport, inner, name, start, etag, limit):
         self._inner = inner
         self._name = name
+        self.url = getattr(inner, "url", name)
         self._limit = limit
         self._floor = transport.floor
         self._grace_ms = transport.grace_s * 1000
@@ -39,18 +41,20 @@ class Stream:
             if start and etag and etag != self.etag:
                 self._fail("has changed: its etag is %s, not %s" % (self.etag, etag))
             if limit is not None and self.size is not None and self.size > limit:
-                self._fail("is %d bytes, the limit is %d" % (self.size, limit))
+                self._fail("is %d bytes, the limit is %d" % (self.size, limit), 200)
             # A server that cannot start in the middle sends what is there already once more.
             scrap = memoryview(bytearray(min(256, max(0, start - self.pos))))
             while self.pos < start:
                 if not self.readinto(scrap[: start - self.pos]):
-                    self._fail("ends at %d, before %d" % (self.pos, start))
+                    self._fail("ends at %d, before %d" % (self.pos, start), 200)
         except OtaError:
             self.close()
             raise
 
-    def _fail(self, what):
-        raise TransportError("%s %s" % (self._name, what))
+    def _fail(self, what, status=206):
+        error = TransportError("%s %s" % (self._name, what))
+        error.status = status
+        raise error
 
     def readinto(self, buffer):
         """Fill `buffer` with what comes next; gives the number of bytes, 0 at the end.
@@ -63,17 +67,18 @@ class Stream:
             n = self._inner.readinto(buffer)
             self.pos += n
         except Exception as e:  # a plug-in may raise anything
-            what = e if isinstance(e, TransportError) else repr(e)
-            self._fail("broke off at %d: %s" % (self.pos, what))
+            from .why import say
+
+            self._fail("broke off at %d: %s" % (self.pos, say(e)))
         self._took += ticks_diff(ticks_ms(), begun)
         if self._limit is not None and self.pos > self._limit:
-            self._fail("is longer than the limit of %d bytes" % self._limit)
+            self._fail("is longer than the limit of %d bytes" % self._limit, 200)
         if self.size is not None and (self.pos > self.size or not n and self.pos < self.size):
             self._fail("ended at %d of %d bytes" % (self.pos, self.size))
         if n and self._took > self._grace_ms:
             rate = (self.pos - self._first) * 1000 // self._took
             if rate < self._floor:
-                self._fail("comes at %d bytes a second, the limit is %d" % (rate, self._floor))
+                self._fail("comes at %d bytes a second, the limit is %d" % (rate, self._floor), 0)
         return n
 
     def close(self):
@@ -115,8 +120,8 @@ class Transport:
                 bytes that the caller has are of another. `retry_s` (seconds): how long the
                 server asks to be left alone.
         """
-        if not name or name.startswith("/") or ".." in name.split("/") or min(name.encode()) < 32:
-            raise TransportError("name %r is not relative and plain" % name)
+        if not name or name.startswith("/") or ".." in name.split("/") or min((name + (etag or "")).encode()) < 32:
+            raise TransportError("name %r is not relative and plain, or its etag %r" % (name, etag))
         pause = self.backoff_ms
         patience = self.patience_s
         for left in range(self.retries, -1, -1):
@@ -126,14 +131,14 @@ class Transport:
             except (NotFoundError, NotModified):
                 raise
             except Exception as e:  # a plug-in may raise anything
-                status = getattr(e, "status", 0)
+                from .why import final, say
+
                 passing = isinstance(e, (TransportError, OSError, ValueError))
                 asked = getattr(e, "retry_s", 0)
-                final = 400 <= status < 500 and status != 429
-                if not left or not passing or final or asked > patience:
+                if not left or not passing or asked > patience or not asked and final(e):
                     if isinstance(e, OtaError):
                         raise
-                    raise TransportError("%s: %r" % (name, e))
+                    raise TransportError("%s: %s" % (name, say(e)))
             # Full jitter: boards that lost their server together do not come back together.
             patience -= asked
             time.sleep(asked + pause * getrandbits(10) / 1024000)

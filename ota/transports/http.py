@@ -2,12 +2,12 @@
 
 from .. import own
 from ..errors import NotFoundError, NotModified, TransportError
-from . import Transport
-from .wire import QUOTED, Body, Link, number, quote, read_head, split
+from . import Transport, unload
+from .wire import PLAIN, Body, Link, drop, number, quote, read_head
 
 socket = own("socket")
-b2a_base64 = own("binascii").b2a_base64
 
+_AGENT = "User-Agent: mpota\r\n"  # many servers refuse a request without one
 _REDIRECTS = 5
 
 
@@ -17,33 +17,33 @@ class HttpTransport(Transport):
     Args:
         url (str): the project's root, `http://host[:port]/path`.
         user, password (str): for Basic authentication. token (str): for Bearer.
+        headers (dict): more headers, name to value; like credentials, they go to the server
+            of the URL only. One called `User-Agent` takes the place of ours.
         timeout (int): seconds that the server may be silent.
         retries (int): further tries after an error that may pass.
     Raises:
-        TransportError: the URL is not one that this transport can use.
+        TransportError: the URL is not one that this transport can use, or one of the others
+            does not fit into the head of a request.
     """
 
     _scheme = "http"
 
-    def __init__(self, url, *, user=None, password=None, token=None, timeout=10, retries=3):
-        self._url = url if url.endswith("/") else url + "/"
-        self._root = split(self._url)
+    def __init__(self, url, *, user=None, password=None, token=None, headers=None, timeout=10, retries=3):
+        from .url import head, root
+
+        self._url, self._root = root(url)
         self._check_scheme(self._url)
+        self._head = head(_AGENT, user, password, token, headers)
+        unload("url")
         self._timeout = timeout
         self.retries = retries
-        self._auth = ""
-        if token:
-            self._auth = "Authorization: Bearer %s\r\n" % token
-        elif user or password:
-            pair = "%s:%s" % (user or "", password or "")
-            pair = b2a_base64(pair.encode()).decode().strip()
-            self._auth = "Authorization: Basic %s\r\n" % pair
         self._link = None
 
     def _check_scheme(self, url):
-        if not url.startswith(self._scheme + "://"):
-            other = "HttpsTransport" if url.startswith("https:") else self._scheme + "://"
-            raise TransportError("%s: %s needs %s" % (url, type(self).__name__, other))
+        scheme = url[: url.find(":")].lower()
+        if scheme != self._scheme:
+            other = "HttpsTransport" if scheme == "https" else self._scheme + "://"
+            raise TransportError("%s: %s needs %s" % (url.split("?")[0], type(self).__name__, other))
 
     def _wrap(self, sock, host):
         return sock
@@ -60,30 +60,36 @@ class HttpTransport(Transport):
 
     def _connect(self, origin, host, port):
         error = None
-        # A name may have addresses that lead nowhere from here.
+        # A name may have addresses that lead nowhere from here, or of a kind unknown here.
         for info in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
-            raw = socket.socket(info[0], info[1], info[2])
+            raw = None
             try:
+                raw = socket.socket(info[0], info[1], info[2])
                 raw.settimeout(self._timeout)
                 raw.connect(info[-1])
                 sock = self._wrap(raw, host)
                 return Link(sock, raw if hasattr(raw, "write") else sock, self._timeout, origin)
             except Exception as e:
-                raw.close()
+                if raw:
+                    raw.close()
                 if not isinstance(e, OSError):
                     raise
-                error = e
-        raise error or OSError(113)
+                if raw or not error:
+                    error = e
+        raise error or OSError("no such host")
 
     def _exchange(self, url, extra):
         # One request; gives the link, the status and the headers.
         origin, netloc, host, port, path = self._root
         if url.startswith(self._url):
-            path += quote(url[len(self._url) :], QUOTED)
+            path += quote(url[len(self._url) :], PLAIN + "%?")
         else:  # after a redirect
+            from .url import split
+
             origin, netloc, host, port, path = split(url)
-        auth = self._auth if origin == self._root[0] else ""
-        request = "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n" % (path, netloc, auth, extra)
+            self._check_scheme(url)
+        head = self._head if origin == self._root[0] else _AGENT
+        request = "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n" % (path, netloc, head, extra)
         link, self._link = self._link, None
         if link and link.origin != origin:
             link.close()
@@ -109,21 +115,28 @@ class HttpTransport(Transport):
             extra += "%s: %s\r\n" % ("If-Range" if start else "If-None-Match", etag)
         for _ in range(_REDIRECTS + 1):
             body = None  # or the link, as long as there is none: what to close
+            status = 0
+            where = url.split("?")[0].split("@")[-1]  # what else is there may be secret
             try:
                 body, status, headers = self._exchange(url, extra)
                 self.cache_control = headers.get("cache-control", "")
                 if status == 304 and etag and not start:
                     self.keep(body)
-                    raise NotModified(url)
-                body = Body(self, body, headers)
-                if status == 206:
-                    _ranged(body, headers.get("content-range", ""), start)
+                    raise NotModified(where)
                 if status in (200, 206):
+                    body = Body(self, body, headers)
+                    told = headers.get("content-range", "")
+                    # Some servers give a range with status 200.
+                    if status == 206 or start and told.startswith("bytes %d-" % start):
+                        _ranged(body, told, start)
+                    body.url = where
                     return body
-                body.drop()
+                body = drop(self, body, headers)
                 if status not in (301, 302, 303, 307, 308):
-                    raise _refused(url, status, headers)
-                url = self._redirect(url, headers.get("location", ""))
+                    raise _refused(where, status, headers)
+                from .url import join
+
+                url = join(url, headers.get("location", ""))
             except NotModified:
                 raise
             except Exception as e:
@@ -131,36 +144,33 @@ class HttpTransport(Transport):
                     body.close()
                 if getattr(e, "status", 0):
                     raise
-                what = e if isinstance(e, TransportError) else repr(e)
-                raise TransportError("GET %s: %s" % (url, what))
-        raise TransportError("GET %s: over %d redirects" % (self._url + name, _REDIRECTS))
+                from .why import say
 
-    def _redirect(self, url, location):
-        if location.startswith("//"):
-            location = url[: url.find("/")] + location
-        elif location.startswith("/"):
-            location = url[: url.find("/", 8)] + location
-        elif "://" not in location:
-            location = url[: url.rfind("/") + 1] + location
-        self._check_scheme(location)
-        return location.partition("#")[0]
+                raise _failed(where, say(e), status and 200)
+        raise _failed(self._url + name, "over %d redirects" % _REDIRECTS, 200)
+
+
+def _failed(url, what, status, kind=TransportError):
+    error = kind("GET %s: %s" % (url, what))
+    error.status = status
+    return error
 
 
 def _refused(url, status, headers):
     kind = NotFoundError if status in (404, 410) else TransportError
-    error = kind("GET %s: status %d" % (url, status))
-    error.status = status
-    if status in (429, 503) and "retry-after" in headers:
+    error = _failed(url, "status %d" % status, status, kind)
+    if "retry-after" in headers:
         from .retry import retry_s
 
         error.retry_s = retry_s(headers)
+        unload("retry")
     return error
 
 
 def _ranged(body, told, start):
     # bytes START-END/SIZE
-    first, _, size = told.replace("bytes ", "").partition("/")
-    body.start = number(first.partition("-")[0])
+    first, size = (told.replace("bytes ", "") + "/").split("/")[:2]
+    body.start = number(first.split("-")[0])
     if body.start != start or not size.isdigit():
-        raise TransportError("asked for %d-, got range %r" % (start, told))
+        raise TransportError("asked for %d-, got range %r" % (start, told[:64]))
     body.size = int(size)

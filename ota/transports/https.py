@@ -1,4 +1,4 @@
-"""HTTPS with a certificate authority that you choose."""
+"""HTTPS with the certificate authorities that you choose."""
 
 from .. import own
 from ..errors import TransportError
@@ -24,13 +24,13 @@ class HttpsTransport(HttpTransport):
 
     Args:
         url (str): the project's root, `https://host[:port]/path`.
-        ca (bytes or str): the certificate authority that signs the server's certificate,
-            in DER; or the path of a file that holds it. A server's self-signed certificate
-            is an authority too.
+        ca (str, bytes or list of these): the authorities that may sign the server's
+            certificate: paths of files or their content, in DER or PEM; one may hold several.
+            A server's self-signed certificate is an authority too.
         verify (bool): False takes any server for yours; it is the only way to go without `ca`.
         Others: as in `HttpTransport`.
     Raises:
-        TransportError: neither `ca` nor `verify=False`.
+        TransportError: neither `ca` nor `verify=False`, or a `ca` that has no certificate.
     """
 
     _scheme = "https"
@@ -39,8 +39,10 @@ class HttpsTransport(HttpTransport):
     def __init__(self, url, *, ca=None, verify=True, **options):
         super().__init__(url, **options)
         if verify and not ca:
-            raise TransportError("%s: give ca=, a certificate in DER, or verify=False" % url)
+            raise TransportError("%s: give ca=, the certificate of an authority, or verify=False" % self._url)
         self._ca = ca if verify else None
+        if verify:
+            _each(ca, len)  # now, and not when the server is asked
 
     def _wrap(self, sock, host):
         try:
@@ -48,7 +50,9 @@ class HttpsTransport(HttpTransport):
         except (AttributeError, ImportError):  # ESP8266
             raise TransportError("%s: the TLS of this firmware cannot verify" % host)
         except (ValueError, OSError) as e:
-            raise TransportError("TLS with %s: %s" % (host, _reason(str(e), self._alone)))
+            from .why import say
+
+            raise TransportError("TLS with %s: %s" % (host, _reason(say(e), self._alone)))
 
     def _context(self):
         ssl = own("ssl", "tls")
@@ -60,15 +64,7 @@ class HttpsTransport(HttpTransport):
             context.verify_mode = ssl.CERT_NONE
         else:
             context.verify_mode = ssl.CERT_REQUIRED
-            ca, name = self._ca, "ca"
-            try:
-                if isinstance(ca, str):
-                    name = ca
-                    with open(ca, "rb") as f:
-                        ca = f.read()
-                context.load_verify_locations(cadata=ca)
-            except (ValueError, OSError) as e:
-                raise TransportError("%s is no certificate in DER: %r" % (name, e))
+            _each(self._ca, lambda der: context.load_verify_locations(cadata=der))
             # Newer firmwares wrap the class of mbedTLS in one of Python.
             inner = getattr(context, "_context", context)
             if hasattr(inner, "verify_callback"):
@@ -83,17 +79,48 @@ class HttpsTransport(HttpTransport):
         return 0  # what mbedTLS found stands
 
 
+def _each(ca, use):
+    # Calls `use` with each certificate of `ca`, in DER.
+    for source in ca if isinstance(ca, (list, tuple)) else (ca,):
+        data = source
+        try:
+            if isinstance(source, str):
+                with open(source, "rb") as f:
+                    data = f.read()
+            blocks = data.split(b"-----BEGIN CERTIFICATE-----")
+            for block in blocks[1:]:  # PEM, which older firmwares do not read
+                _each(own("binascii").a2b_base64(block.split(b"-")[0]), use)
+            at = 0
+            while len(blocks) == 1 and (at < len(data) or not at):
+                end = _part(data, at)[1]
+                if data[at] != 48 or end > len(data):
+                    raise ValueError
+                use(data[at:end])
+                at = end
+        except (OSError, ValueError, TypeError, AttributeError, IndexError) as e:
+            from .why import say
+
+            what = say(e) if isinstance(e, OSError) else "is not a certificate in DER or PEM, or is cut short"
+            raise TransportError("ca %s: %s" % (repr(source)[:128], what))
+
+
+def _part(der, at):
+    # Where the content of the part at `at` begins and ends.
+    start, n = at + 2, der[at + 1]
+    if n > 127:
+        start += n & 127
+        n = int.from_bytes(der[at + 2 : start], "big")
+    return start, start + n
+
+
 def _is_alone(cert):
     # Whether its subject is its issuer: the fourth and the sixth field (RFC 5280, section 4.1).
     fields = []
     at = 0
     for i in range(8):
-        start, n = at + 2, cert[at + 1]
-        if n > 127:
-            start += n & 127
-            n = int.from_bytes(cert[at + 2 : start], "big")
-        fields.append(cert[at : start + n])
-        at = start + n if i > 1 else start  # the first two hold the others
+        start, end = _part(cert, at)
+        fields.append(cert[at:end])
+        at = end if i > 1 else start  # the first two hold the others
     return fields[5] == fields[7]
 
 

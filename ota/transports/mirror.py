@@ -14,7 +14,7 @@ class MirrorTransport(Transport):
     Args:
         mirrors (Transport): each with the same objects, in the order to ask them.
     Raises:
-        TransportError: there are none.
+        TransportError: there are none, or one of them is no transport.
     """
 
     floor = 0  # the streams of the mirrors are watched already
@@ -23,8 +23,10 @@ class MirrorTransport(Transport):
         if not mirrors:
             raise TransportError("MirrorTransport has no mirrors")
         for mirror in mirrors:
+            if not hasattr(mirror, "retries"):
+                raise TransportError("a mirror is a %s: use HttpTransport(url)" % type(mirror).__name__)
             mirror.retries = 0
-        self._mirrors = mirrors
+        self.mirrors = mirrors
         self._at = 0  # whom to ask
         self._last = 0  # who was asked last
         self._others = 0
@@ -37,16 +39,16 @@ class MirrorTransport(Transport):
 
     def _open(self, name, start=0, etag=None):
         # A tag says something to the mirror that gave it.
-        of, _, tag = (etag or "").partition(" ")
+        of, tag = ((etag or "") + " ").split(" ", 1)
         said = []
         kind = TransportError
         waits = []  # seconds that each asks to be left alone for
         statuses = []
-        for _ in self._mirrors:
+        for _ in self.mirrors:
             self._last = self._at
-            mirror = self._mirrors[self._at]
+            mirror = self.mirrors[self._at]
             try:
-                known = tag if of == str(self._at) else None
+                known = tag[:-1] if of == str(self._at) else None
                 stream = mirror.open(name, start, known, self._limit)
                 self.cache_control = mirror.cache_control
                 return _Watched(self, self._at, stream)
@@ -68,13 +70,13 @@ class MirrorTransport(Transport):
 
     def leave(self, at):
         """The mirror of the number `at` failed: ask the one after it."""
-        self._at = (at + 1) % len(self._mirrors)
+        self._at = (at + 1) % len(self.mirrors)
 
     def other(self):
         """What came last was wrong; whether there is a mirror left to ask, each once until `close()`."""
         self.leave(self._last)
         self._others += 1
-        if self._others < len(self._mirrors):
+        if self._others < len(self.mirrors):
             return True
         self._others = 0
         return False
@@ -82,7 +84,7 @@ class MirrorTransport(Transport):
     def close(self):
         """Close what the mirrors keep; all of them may be asked again."""
         self._others = 0
-        for mirror in self._mirrors:
+        for mirror in self.mirrors:
             mirror.close()
 
 
@@ -94,6 +96,7 @@ class _Watched:
         self._at = at
         self._stream = stream
         self.size = stream.size
+        self.url = stream.url
         self.etag = stream.etag and "%d %s" % (at, stream.etag)
         self.close = stream.close
 

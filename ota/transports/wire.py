@@ -1,4 +1,4 @@
-"""What HTTP/1.1 looks like on the wire: URLs, a connection, the head and the body of a response."""
+"""What HTTP/1.1 looks like on the wire: a connection, the head and the body of a response."""
 
 from .. import own
 from ..errors import TransportError
@@ -7,37 +7,24 @@ from . import Lines, ticks_diff, ticks_ms
 select = own("select")
 unhexlify = own("binascii").unhexlify
 
-_HEADERS = 64  # lines of headers
-_LINE = 1024  # bytes in one of them, or in a status line
+_HEAD = 65536  # bytes of headers that a server may send
+_LINE = 1024  # bytes in one that is kept, or in a status line
+_MOVED = 4112  # bytes in that of a redirect, whose URL may have 4 KB
 _DRAIN = 512  # bytes of an answer without use that cost less than a new connection
 _WANTED = (  # nothing else is kept: what a server may send is more than a board can hold
-    "cache-control", "connection", "content-encoding", "content-length", "content-range", "date",
-    "etag", "location", "retry-after", "transfer-encoding",
+    b"cache-control", b"connection", b"content-encoding", b"content-length", b"content-range", b"date",
+    b"etag", b"location", b"retry-after", b"transfer-encoding",
 )  # fmt: skip
-_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@"
-QUOTED = _PLAIN + "%?"  # in what is quoted already
+# Other content codings, as aws-chunked, say nothing of the bytes that a server stores.
+_PACKED = ("gzip", "x-gzip", "compress", "x-compress", "deflate", "br", "zstd")
+PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@"
 
 
-def quote(name, plain=_PLAIN):
+def quote(name, plain=PLAIN):
     if not name.strip(plain):  # what it leaves is not plain
         return name
     # Of bytes: MicroPython keeps each character that a loop over a text meets as a name, for ever.
     return "".join(chr(b) if b < 128 and chr(b) in plain else "%%%02X" % b for b in name.encode())
-
-
-def split(url):
-    # Gives (origin, netloc, host, port, path), safe in a request; the origin is for credentials.
-    scheme, _, rest = url.partition("://")
-    netloc, slash, path = rest.partition("/")
-    host, _, port = netloc.rpartition(":")
-    if not host or netloc.endswith("]"):
-        host, port = netloc, ""
-    plain = host and "@" not in netloc and min(netloc.encode()) > 32 and not port.strip("0123456789")
-    if scheme not in ("http", "https") or not plain:
-        raise TransportError("url %r is not http(s)://host[:port]/path" % url)
-    port = int(port or (443 if scheme == "https" else 80))
-    path = quote(slash + path or "/", QUOTED)
-    return "%s://%s:%d" % (scheme, host, port), netloc, host.strip("[]"), port, path
 
 
 class Link:
@@ -75,7 +62,7 @@ class Link:
             if n is not None:
                 return n
             if not self._poll.poll(int(self._timeout * 1000)):
-                raise OSError(110)
+                raise OSError("timed out")
 
     def close(self):
         self._file.close()
@@ -87,14 +74,16 @@ class Body:
     def __init__(self, transport, link, headers):
         self._transport = transport
         self._link = link
-        for name, known in (("transfer-encoding", "chunked"), ("content-encoding", "identity")):
-            value = headers.get(name, known)
-            if value.lower() != known:
-                raise TransportError("%s %s is not %s" % (name, value, known))
-        self._chunked = "transfer-encoding" in headers
+        coding = headers.get("transfer-encoding", "").lower()
+        if coding not in ("", "identity", "chunked"):
+            raise TransportError("transfer-encoding %s is not chunked" % coding[:32])
+        for packed in headers.get("content-encoding", "").lower().split(","):
+            if packed.strip() in _PACKED:
+                raise TransportError("content-encoding is %s: switch it off" % packed.strip())
+        self._chunked = coding == "chunked"
         self.size = None if self._chunked else number(headers.get("content-length"))
         self._left = 0 if self._chunked else self.size
-        self._keep = headers.get("connection", "").lower() != "close" and headers["1.1"]
+        self._keep = "close" not in headers.get("connection", "").lower() and headers["1.1"]
         etag = headers.get("etag", "")  # for the next request and the state: only what is plain
         self.etag = etag if etag and 32 <= min(etag.encode()) and max(etag.encode()) < 127 else None
         self.start = 0
@@ -139,31 +128,33 @@ class Body:
         return line
 
     def _next_chunk(self):
-        size = self._line().split(b";")[0].strip()
-        if not 0 < len(size) <= 8:
-            raise TransportError("chunk size %r is not 1 to 8 hex digits" % size[:32])
+        digits = self._line().split(b";")[0].strip()
+        size = digits.lstrip(b"0")
+        if not digits or len(size) > 8:
+            raise TransportError("chunk size %r is not 1 to 8 hex digits" % digits[:32])
         # Stricter than int(), which takes a sign.
         self._left = int.from_bytes(unhexlify(b"0" * (8 - len(size)) + size), "big")
         if not self._left:
-            for _ in range(_HEADERS):
-                if not self._line().strip():
-                    return self._end()
-            raise TransportError("over %d trailers" % _HEADERS)
-
-    def drop(self):
-        # Nobody needs this answer. Of what is left some may be here, the rest is one read more.
-        try:
-            for _ in range(2):
-                if self._left and self._left <= _DRAIN:
-                    self.readinto(bytearray(_DRAIN))
-        except (OSError, TransportError, MemoryError):
-            pass  # its status counts all the same
-        self.close()
+            fields(self._link.lines, {})
+            self._end()
 
     def close(self):
         if self._link:
             self._link.close()
             self._link = None
+
+
+def drop(transport, link, headers):
+    """Nobody needs the body of this answer: read what is left of it when that is little."""
+    try:
+        body = Body(transport, link, headers)
+        # Some of it may be here, the rest is one read more.
+        for _ in range(2):
+            if body._left and body._left <= _DRAIN:
+                body.readinto(bytearray(_DRAIN))
+        body.close()
+    except (OSError, TransportError, MemoryError):
+        link.close()  # its status counts all the same
 
 
 def number(text):
@@ -174,28 +165,36 @@ def number(text):
 
 def read_head(lines):
     # The status and the headers of the next response that is not 1xx.
-    status = 100
+    status, room = 100, _HEAD
     while 100 <= status < 200:
         line = lines.readline(_LINE)
         if not line:
-            raise OSError(104)  # closed without an answer
+            raise OSError("closed without an answer")
         if line[:7] != b"HTTP/1." or line[8:9] != b" " or not line[9:12].isdigit():
             raise TransportError("%r is not HTTP" % line[:32])
         status = int(line[9:12])
         headers = {"1.1": line[7:8] == b"1"}
-        for _ in range(_HEADERS):
-            line = lines.readline(_LINE)
-            if line[-1:] != b"\n":
-                raise TransportError("header is cut short or over %d bytes" % _LINE)
-            if not line.strip():
-                break
-            name, _, value = line.partition(b":")
-            try:
-                name = str(name, "utf8").lower()
-            except ValueError:
-                continue
-            if name in _WANTED:
-                headers[name] = str(value, "utf8").strip()
-        else:
-            raise TransportError("over %d headers" % _HEADERS)
+        room = fields(lines, headers, room - len(line))
     return status, headers
+
+
+def fields(lines, headers, room=_HEAD):
+    # Reads header lines up to the empty one, those wanted into `headers`; gives what is left of `room`.
+    rest = False  # of a long line that nobody wants
+    while True:
+        line = lines.readline(_LINE)
+        name = b"" if rest else line.split(b":", 1)[0].lower()
+        if name == b"location" and line[-1:] != b"\n":
+            line += lines.readline(_MOVED - len(line))
+        room -= len(line)
+        whole = line[-1:] == b"\n"
+        if not line or room < 0 or name in _WANTED and not whole:
+            raise TransportError("the headers are cut short, or too long: %r" % line[:32])
+        if name in _WANTED:
+            try:
+                headers[str(name, "utf8")] = str(line[len(name) + 1 :], "utf8").strip()
+            except ValueError:
+                pass  # not UTF-8: nothing to go by
+        elif whole and not rest and not line.strip():
+            return room
+        rest = not whole

@@ -8,9 +8,9 @@ from .scene import KINDS, V1, V2, Publisher, Site, on_board
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head>\n<body>Please log in</body></html>\n"
 SAID = {
-    "sha256": "ManifestError: manifest: line 1: is not a JSON object",
-    "signed": "ManifestError: manifest: line 1: is not a JSON object",
-    "tuf": "VerifyError: root metadata: ValueError(",
+    "sha256": "ManifestError: manifest: line 1: is not a JSON object but of a web page, {}/stable.manifest",
+    "signed": "ManifestError: manifest: line 1: is not a JSON object but of a web page, {}/stable.manifest",
+    "tuf": "VerifyError: {}/tuf/2.root.json is a web page",
 }
 
 
@@ -27,14 +27,14 @@ def serve(trees):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_login_page_is_no_release_and_no_file(tmp_path, kind):
-    """For every request, and for the files only."""
+    """For every request, and for the files only; the error says whose page it is."""
     publisher = Publisher(tmp_path, kind)
     trees = {"v1": publisher.publish(V1, 1), "v2": publisher.publish(V2, 2)}
     with Site(serve(trees)) as site:
         facts = on_board(publisher, site, "siege()", bad=["portal", "files"])
         asked = site.of("portal")
     portal, files = facts["told"]
-    assert portal["said"].startswith(SAID[kind]), portal["said"]
+    assert portal["said"] == SAID[kind].format(site.url + "/portal")
     assert len(asked) == 1
     assert files["said"].startswith("HashError: ") or "the limit is " in files["said"], files["said"]
     assert all(one["live"] and one["booted"] and not one["ready"] for one in facts["told"])
@@ -76,5 +76,5 @@ def test_a_check_that_failed_closes_its_connection_at_once(tmp_path, kind):
 
     with Site(answer) as site:
         facts = on_board(publisher, site, OPEN)
-    assert facts["said"] == SAID[kind]
+    assert facts["said"] == SAID[kind].format(site.url + "/portal")
     assert facts["closed"] == "yes"

@@ -1,7 +1,7 @@
 """The files of a TUF client: what the server has comes into one folder, checked on its way."""
 
 from ... import own
-from ...errors import HashError, NotFoundError, VerifyError
+from ...errors import HashError, NotFoundError, TransportError, VerifyError
 from .metadata import Metadata
 
 os = own("os")
@@ -14,7 +14,14 @@ _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
 
 def quote(name):
     """`name` (str) as one part of a path."""
-    return "".join([c if c in _PLAIN else "".join(["%%%02X" % b for b in c.encode()]) for c in name])
+    return "".join([chr(b) if b < 128 and chr(b) in _PLAIN else "%%%02X" % b for b in name.encode()])
+
+
+def _remove(path):
+    try:
+        os.remove(path)
+    except OSError:
+        pass  # it is not there
 
 
 def _hasher(algorithm):
@@ -25,31 +32,6 @@ def _hasher(algorithm):
 
         return Sha512()
     raise VerifyError("hash algorithm %r" % algorithm)
-
-
-class Hashes:
-    """Checks what comes by a description (dict of `length` and `hashes`, both may be missing)."""
-
-    def __init__(self, name, entry):
-        self._name = name
-        self._length = entry.get("length")
-        self._size = 0
-        hashes = entry.get("hashes") or {}
-        self._hashes = [(want, _hasher(algorithm)) for algorithm, want in hashes.items()]
-
-    def update(self, data):
-        self._size += len(data)
-        for _, hasher in self._hashes:
-            hasher.update(data)
-
-    def check(self):
-        """Raise HashError unless all that `update` got is what was described."""
-        if self._length is not None and self._size != self._length:
-            raise HashError("%s: %d bytes, not %d" % (self._name, self._size, self._length))
-        for want, hasher in self._hashes:
-            got = hexlify(hasher.digest()).decode()
-            if got != want.lower():
-                raise HashError("%s: hash is %s, not %s" % (self._name, got, want))
 
 
 class Files:
@@ -71,14 +53,14 @@ class Files:
     def start(self, root):
         """Trust the root in the file `root` (str), when there is none yet."""
         try:
-            os.stat(self.path("root"))
-            return
+            return os.stat(self.path("root"))
         except OSError:
             pass
-        parts = self._folder[:-1].split("/")
-        for i in range(1, len(parts) + 1):
+        at = 0
+        while at >= 0:
+            at = self._folder.find("/", at + 1)
             try:
-                os.mkdir("/".join(parts[:i]))
+                os.mkdir(self._folder[:at])
             except OSError:
                 pass  # it is there, or the next line says why not
         with open(root, "rb") as f:
@@ -89,46 +71,68 @@ class Files:
         """Where the metadata of the role `name` is kept (str)."""
         return self._folder + quote(name) + ".json"
 
-    def fetch(self, name, path, limit, entry=None, transport=None):
+    def fetch(self, name, path, limit, entry=None, transport=None, none=404):
         """Bring the object `name` of the server, checked by `entry` (dict); gives False for a 404.
 
         Args:
             path (str): of the file that it becomes, None to give it as a file in RAM instead.
             limit (int): in bytes. transport (Transport): default: that of the metadata.
+            none (int): the HTTP status that says as much as a 404.
         """
-        checks = Hashes(name, entry or {})
-        try:
-            stream = (transport or self._transport).open(name, limit=limit)
-        except NotFoundError:
-            return False
-        try:
-            f = open(path, "wb") if path else BytesIO()
+        tries = 0
+        source = transport or self._transport
+        while True:
             try:
-                while True:
-                    n = stream.readinto(self._buffer)
-                    if not n:
-                        break
-                    checks.update(self._buffer[:n])
-                    f.write(self._buffer[:n])
+                stream = source.open(name, limit=limit)
+            except TransportError as e:
+                if isinstance(e, NotFoundError) or e.status == none and not e.retry_s:
+                    return False
+                raise
+            try:
+                f = open(path, "wb") if path else BytesIO()
+                try:
+                    self._pour(stream, f.write, name, entry or {})
+                finally:
+                    if path:
+                        f.close()
+                return f
+            except TransportError as e:
+                from ...transports.why import again
+
+                tries += 1
+                if not again(source, e, tries):
+                    raise
             finally:
-                if path:
-                    f.close()
-        finally:
-            stream.close()
-        checks.check()
-        return f
+                stream.close()
+
+    def _pour(self, f, sink, name="", entry={}):
+        # All of `f` goes to `sink`, and must be what `entry` describes: `length` and `hashes` may be missing.
+        size = 0
+        hashes = entry.get("hashes") or {}
+        hashers = [(want, _hasher(algorithm)) for algorithm, want in hashes.items()]
+        while True:
+            n = f.readinto(self._buffer)
+            if not n:
+                break
+            piece = self._buffer[:n]
+            if not size and name[-5:] == ".json" and bytes(piece).lstrip()[:1] == b"<":
+                raise VerifyError("%s is a web page" % getattr(f, "url", name))
+            size += n
+            for _, hasher in hashers:
+                hasher.update(piece)
+            sink(piece)
+        if entry.get("length", size) != size:
+            raise HashError("%s: %d bytes, not %d" % (name, size, entry["length"]))
+        for want, hasher in hashers:
+            got = hexlify(hasher.digest()).decode()
+            if got != want.lower():
+                raise HashError("%s: hash is %s, not %s" % (name, got, want))
 
     def fits(self, path, entry):
         """Whether the file at `path` is what `entry` (dict) describes."""
-        checks = Hashes(path, entry)
         try:
             with open(path, "rb") as f:
-                while True:
-                    n = f.readinto(self._buffer)
-                    if not n:
-                        break
-                    checks.update(self._buffer[:n])
-            checks.check()
+                self._pour(f, len, path, entry)
             return True
         except (OSError, HashError):
             return False
@@ -146,7 +150,8 @@ class Files:
         limit = entry.get("length") or self.limits[kind]
         # The timestamp is small, and mostly is what it was: that is worth no flash.
         path = None if kind == "timestamp" else self._folder + "new"
-        self._fresh = self.fetch(url, path, limit, entry)
+        # A bucket says 403 for what is not there, as the next root mostly is.
+        self._fresh = self.fetch(url, path, limit, entry, None, 403 if kind == "root" else 404)
         if self._fresh:
             if path:
                 return self.read(kind, name, path)
@@ -155,10 +160,7 @@ class Files:
 
     def forget_new(self):
         """Give back the flash of what came and is not trusted."""
-        try:
-            os.remove(self._folder + "new")
-        except OSError:
-            pass  # it is trusted, or nothing came
+        _remove(self._folder + "new")
 
     def keep(self, name):
         """What came last is trusted: in one step, a power cut leaves the old file or the new one."""
@@ -169,11 +171,7 @@ class Files:
 
     def _copy(self, f):
         with open(self._folder + "new", "wb") as g:
-            while True:
-                n = f.readinto(self._buffer)
-                if not n:
-                    return
-                g.write(self._buffer[:n])
+            self._pour(f, g.write)
 
     def keep_root(self, version, rotates):
         """As `keep` for the root; with `rotates` note first what its number (int) takes with it."""
@@ -194,7 +192,4 @@ class Files:
         except (OSError, ValueError):
             return
         for name in ("timestamp.json", "snapshot.json", "rotated"):
-            try:
-                os.remove(self._folder + name)
-            except OSError:
-                pass
+            _remove(self._folder + name)
