@@ -1,8 +1,4 @@
-"""The manifest layout: releases as `ota publish` writes them, one channel of a project.
-
-Imports stand where they are needed: while the manifest comes, the code that stages files
-is not in RAM yet, and while files come, the manifest's reader is not there any more.
-"""
+"""The manifest layout: releases as `ota publish` writes them, one channel of a project."""
 
 import sys
 
@@ -17,6 +13,8 @@ getrandbits = own("random").getrandbits
 class Channel:
     """Finds and stages the newest release of one channel for the Updater `u`."""
 
+    # Code is imported where it is needed, and unloaded: what reads a manifest is not in RAM while files come.
+
     def __init__(self, u, name):
         self._u = u
         self._name = name
@@ -30,14 +28,12 @@ class Channel:
         """
         u = self._u
         from .policy import clock, judge
-
         live = header(u.root, state["live"])
         time = clock(state)
         about = state, u.project or live.get("project"), u.device_id(), time
         why_held = None
         if state["phase"] == "staging" or "blocked" in state:
             from .obstacles import look_again
-
             why_held = look_again(u, about)
             _unload("obstacles")
         u.verifier.begin(u.transport, self._name, state)
@@ -50,7 +46,6 @@ class Channel:
             release.take(header(u.root, state["next"]), state["etag"])
             return True
         from .manifest import Reader
-
         release.stream = stream
         try:
             reader = Reader(Lines(stream).readline, u.verifier.update, stream.url)
@@ -62,7 +57,6 @@ class Channel:
         detail = release.version
         if why == "refused" or why_held:
             from .obstacles import explain
-
             why, detail = explain(state, release, why, why_held)
         if not why:
             return True
@@ -74,8 +68,7 @@ class Channel:
         return False
 
     def _tagged(self):
-        # What an etag is of. Those of two objects may be equal, so the name goes with it.
-        # Four digits are enough, and in 128 bytes littlefs keeps the state in the folder's list.
+        # What an etag is of, for two objects may have the same. In 128 bytes littlefs keeps the state in a list.
         return self._name + ("/%s" % self._crc[:4] if self._crc else "")
 
     def _ask(self, state, live, time, whole):
@@ -128,7 +121,6 @@ class Channel:
         _unload("manifest", "policy", "staging")
         from .place import stage_file
         from .plan import FETCH, PATCH, beside, plan
-
         for what, path, old, entry in plan(lines(u.root, state["live"]), lines(u.root, state["next"])):
             if what in (FETCH, PATCH):
                 yield from stage_file(u, path if old else beside(u.root, path), old, entry)
@@ -137,7 +129,6 @@ class Channel:
         u = self._u
         if state["phase"] == "staging":
             from .staging import drop
-
             drop(u, state)
         state["next"] = ""
         if self._crc and not state["live"]:  # it has turned out to be no base for a difference
@@ -163,15 +154,14 @@ class Channel:
         state.update({"next": slot, "seq": release.seq, "etag": etag})
         if u.verifier.signs:
             state["signed"] = 1
-            if u.verifier.seen:
-                state["seen"] = u.verifier.seen
+        if u.verifier.seen:
+            state["seen"] = u.verifier.seen
         note_sums(u.root, state)
         save(u.root, state, "staging")
 
     def _take(self, release, state, slot):
         # Puts the manifest into `slot`, and asks whose it is.
-        u = self._u
-        good = False
+        u, good = self._u, False
         try:
             signed = yield from self._receive(release.reader, state["live"], slot)
             release.close()
@@ -184,13 +174,11 @@ class Channel:
 
     def _receive(self, reader, live, slot):
         # Writes the manifest to `slot` as it comes, checked line by line; gives what says whose it is.
-        old = None
-        count = 0
+        old, count = None, 0
         try:
             if self._crc:
                 _unload("policy")
                 from .merge import merge
-
                 old = open(base(self._u.root) + ".ota/" + live, "rb")
                 reader.readline = merge(reader.readline, old.readline)
             with self._u.storage.open(".ota/" + slot, "wb") as out:

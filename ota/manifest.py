@@ -4,10 +4,10 @@ JSON Lines: a header, a line a file sorted by path, at most eight of signatures.
 """
 
 from . import own
+from .bootguard import crc32
 from .errors import ManifestError
 
 json = own("json")
-crc32 = own("binascii").crc32
 sha256 = own("hashlib").sha256
 
 LINE = 1024  # bytes in a line, with its newline
@@ -127,9 +127,7 @@ class Reader:
     """
 
     def __init__(self, readline, update=None, url="?"):
-        self.readline = readline
-        self._update = update
-        self._hash = sha256()
+        self.readline, self._update, self._hash = readline, update, sha256()
         self._count, self.digest, self.signatures = 0, None, []
         self.header = check_header(self._line(url))
         self._cover()
@@ -155,15 +153,12 @@ class Reader:
         return parsed
 
     def __iter__(self):
-        left = self.header["size"]
-        last = ""
-        above = []  # paths that what comes may be below of
-        crc = 0
+        left, crc, last = self.header["size"], 0, ""
+        above = []  # the paths that the next one may be below
         for _ in range(self.header["files"]):
             entry = check_entry(self._line())
             if self.raw.startswith(_SIG):
                 _bad("line", self._count, "is of signatures, and files follow")
-            # UTF-8 sorts as its characters do.
             if entry["p"] <= last:
                 _bad("path", entry["p"], "does not sort after %r" % last)
             last = entry["p"]
@@ -181,8 +176,7 @@ class Reader:
         crc = "%08x" % crc
         if self.header.get("crc", crc) != crc:
             _bad("crc", self.header["crc"], "that of its file lines is %s" % crc)
-        self.digest = self._hash.digest()
-        self._end()
+        self.digest = self._end()
 
     def _cover(self):
         self._hash.update(self.raw)
@@ -195,7 +189,7 @@ class Reader:
         while True:
             first = readline(1)
             if not first:
-                return
+                return self._hash.digest()
             if self._count - self.header["files"] > SIGNATURES:
                 _bad("line", self._count + 1, "stands after %d lines of signatures" % SIGNATURES)
             self.readline = lambda n: first + readline(n - 1)

@@ -3,10 +3,10 @@
 import sys
 
 from . import own
+from .bootguard import crc32
 from .bootguard import reset as restart
 from .errors import OtaError
 
-crc32 = own("binascii").crc32
 getrandbits = own("random").getrandbits
 sleep = own("time").sleep
 
