@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -212,6 +214,7 @@ BROKEN = {
     "over-limit": (HEAD + b"Content-Length: 2000\r\n\r\n", "is 2000 bytes, the limit is 1000"),
     "chunk-word": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "x is"),
     "chunk-huge": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n123456789\r\n", "chunk size"),
+    "chunk-empty": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n\r\n", "chunk size b'' is not"),
     "chunk-negative": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n" + bytes(900), "broke off at 0"),
     "chunk-of-gzip": (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n", "is not chunked"),
     "gzip": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "content-encoding is gzip: switch it off"),
@@ -254,6 +257,108 @@ def test_a_100_continue_and_odd_but_legal_headers_are_fine():
     answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200\r\ncontent-LENGTH:3\r\nX:\r\n\r\nabc"
     with Wire(answer.replace(b"200\r", b"200 \r")) as wire:
         assert client('print(get(HttpTransport(ARGS[0]), "x"))', wire.url) == ["b'abc'"]
+
+
+LONG = {
+    "a policy of 3.5 KB": b"Content-Security-Policy: default-src 'none'; connect-src " + b"a.example.com " * 250,
+    "a cookie of 60 KB": b"Set-Cookie: " + b"x" * 60000,
+    "a line that fills the buffer": b"X: " + b"y" * 1021,
+    "a colon where a piece begins": b"X: " + b"y" * 1021 + b"ETag: no\r\n z",
+    "no colon": b"x" * 3000,
+    "200 lines": b"\r\n".join(b"X-%d: y" % i for i in range(200)),
+    "a name of no use that begins as one of use": b"Content-Length-Of: " + b"9" * 2000,
+}
+
+
+@pytest.mark.parametrize("extra", LONG.values(), ids=LONG)
+def test_headers_that_nobody_wants_may_be_long(extra, runtime):
+    """Of a file and of its trailers; what comes behind them counts."""
+    whole = b"HTTP/1.1 200 OK\r\n" + extra + b'\r\nETag: "1"\r\nContent-Length: 10\r\n\r\n0123456789'
+    chunks = HEAD + extra + b"\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n" + extra + b"\r\n\r\n"
+    with Wire(whole, chunks, LENGTH, keep=True) as wire:
+        told = runtime(
+            """
+t = HttpTransport(ARGS[0], retries=0)
+s = t.open("x")
+print(s.size, s.etag)
+while s.readinto(buffer):
+    pass
+print(outcome(t, "x"))
+print(outcome(t, "x"))
+""",
+            wire.url,
+        )
+    assert told == ['10 "1"', "10 bytes", "10 bytes"]
+
+
+@pytest.mark.parametrize(("size", "right"), [(1200, True), (4096, True), (4200, False)])
+def test_a_redirect_to_a_url_of_up_to_4_kb_is_followed(size, right, runtime):
+    """As those are that a bucket signs."""
+    with Wire(LENGTH) as bucket:
+        url = bucket.url + "/y?X-Amz-Signature="
+        url += "f" * (size - len(url))
+        answer = b"HTTP/1.1 302 x\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % url.encode()
+        with Wire(answer) as wire:
+            (told,) = runtime('print(outcome(HttpTransport(ARGS[0], retries=0), "x"))', wire.url)
+        asked = [heard.split(" ")[1] for heard in bucket.heard]
+    if right:
+        assert (told, asked) == ("10 bytes", [url[len(bucket.url) :]])
+    else:
+        assert "the headers are cut short, or too long: b'Location: http" in told and not asked
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "Identity", "aws-chunked", "utf-8", "UTF-8", "aws-chunked, identity", "binary"])
+def test_a_coding_that_packs_nothing_is_plain_content(coding, runtime):
+    """As buckets keep it of how an object was uploaded; a hash says whether the bytes are right."""
+    with Wire(HEAD + b"Content-Encoding: %s\r\nContent-Length: 3\r\n\r\nabc" % coding.encode()) as wire:
+        assert runtime('print(outcome(HttpTransport(ARGS[0]), "x"))', wire.url) == ["3 bytes"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "aws-chunked,gzip"])
+def test_a_coding_that_packs_is_refused_by_its_name_and_not_asked_for_again(coding, runtime):
+    with Wire(HEAD + b"Content-Encoding: %s\r\nContent-Length: 3\r\n\r\nabc" % coding.encode()) as wire:
+        (told,) = runtime('print(outcome(HttpTransport(ARGS[0]), "x"))', wire.url)
+        assert len(wire.heard) == 1
+    assert told.endswith(f"content-encoding is {coding.lower().split(',')[-1]}: switch it off")
+
+
+@pytest.mark.parametrize("extra", [b"Content-Encoding: gzip\r\n", b"Transfer-Encoding: gzip, chunked\r\n", b"Content-Length: -\r\n"])
+def test_a_refusal_is_what_its_status_says_however_its_page_is_packed(extra, runtime):
+    script = 'print(outcome(HttpTransport(ARGS[0], retries=0), "x"))'
+    with Wire(b"HTTP/1.1 404 x\r\n" + extra + b"\r\n...", b"HTTP/1.1 503 x\r\n" + extra + b"\r\n...") as wire:
+        assert runtime(script, wire.url) == [f"NotFoundError: GET {wire.url}/x: status 404"]
+        assert runtime(script, wire.url) == [f"TransportError: GET {wire.url}/x: status 503"]
+
+
+def test_a_transfer_in_no_coding_is_plain():
+    with Wire(HEAD + b"Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc") as wire:
+        assert client('print(outcome(HttpTransport(ARGS[0]), "x"))', wire.url) == ["3 bytes"]
+
+
+RANGES = {
+    "the range": (b"Content-Range: bytes 3-9/10\r\nContent-Length: 7\r\n\r\n3456789", "b'3456789'"),
+    "all of it": (b"Content-Length: 10\r\n\r\n0123456789", "b'3456789'"),
+    "all of it as a range": (b"Content-Range: bytes 0-9/10\r\nContent-Length: 10\r\n\r\n0123456789", "b'3456789'"),
+    "all of it with no range": (b"Content-Range: bytes */10\r\nContent-Length: 10\r\n\r\n0123456789", "b'3456789'"),
+}
+
+
+@pytest.mark.parametrize(("answer", "right"), RANGES.values(), ids=RANGES)
+def test_a_range_that_comes_with_status_200_is_believed_when_one_was_asked_for(answer, right, runtime):
+    """Some buckets answer like that; others ignore the range."""
+    with Wire(HEAD + answer) as wire:
+        assert runtime('print(get(HttpTransport(ARGS[0], retries=0), "x", 3))', wire.url) == [right]
+
+
+def test_a_range_that_nobody_asked_for_does_not_make_of_a_part_the_whole(runtime):
+    with Wire(HEAD + b"Content-Range: bytes 3-9/10\r\nContent-Length: 10\r\n\r\n0123456789") as wire:
+        assert runtime('print(get(HttpTransport(ARGS[0], retries=0), "x"))', wire.url) == ["b'0123456789'"]
+
+
+@pytest.mark.parametrize("digits", [b"0000000000a", b"A  ", b"000a;x=y", b"0" * 900 + b"a"])
+def test_the_size_of_a_chunk_may_have_zeros_in_front(digits, runtime):
+    with Wire(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + digits + b"\r\n0123456789\r\n" + b"0" * 20 + b"\r\n\r\n") as wire:
+        assert runtime('print(outcome(HttpTransport(ARGS[0]), "x"))', wire.url) == ["10 bytes"]
 
 
 def test_headers_of_no_use_may_be_in_any_code(runtime):
@@ -393,6 +498,145 @@ def test_the_next_address_of_a_name_is_tried_when_one_leads_nowhere(monkeypatch)
 
         with pytest.raises(TransportError, match="GET http://name/x: Connection refused"):
             HttpTransport("http://name", retries=0).open("x")
+
+
+# Stands in for the firmware's `socket`: a name has the addresses that a test says.
+ADDRESSES = """
+import sys, socket
+def getaddrinfo(host, port, *more):
+    return [(family, 1, 6, "", socket.getaddrinfo("127.0.0.1", p)[0][-1]) for family, p in ADDRESSES]
+def make(family, *more):
+    if family == 10:
+        raise OSError(97)
+    return socket.socket(family, *more)
+class Socket:
+    SOCK_STREAM = socket.SOCK_STREAM
+sys.modules["socket"] = Socket
+Socket.getaddrinfo = getaddrinfo
+Socket.socket = make
+"""
+
+
+@pytest.mark.parametrize("order", ["6 4", "4 6", "6 4 6"])
+def test_an_address_of_a_family_that_the_board_lacks_is_passed_over(order):
+    """There it is `socket()` that raises. When no other is left, the error is that of the one that could be tried."""
+    with Wire(LENGTH) as wire:
+        for port, said in ((wire.port, "10 bytes"), (free_port(), "TransportError: GET http://board.test/x: connection refused")):
+            known = [(10 if kind == "6" else 2, port) for kind in order.split()]
+            script = CLIENT.replace("from ota.transports.https import HttpsTransport\n", "")
+            done = run_mp(
+                f"ADDRESSES = {known}\n" + ADDRESSES + script + 'print(outcome(HttpTransport("http://board.test", retries=0), "x"))'
+            )
+            assert done.stdout.splitlines() == [said]
+
+
+def test_the_user_agent_goes_to_every_server_and_headers_to_that_of_the_url(runtime):
+    """Headers may be secret, as credentials are; `User-Agent` among them takes the place of ours."""
+    script = """
+t = HttpTransport(ARGS[0], token="abc", headers={"X-Key": "k e y", "Accept": ""}, retries=0)
+print(outcome(t, "a"), outcome(t, "b"))
+print(outcome(HttpTransport(ARGS[0], headers={"user-agent": "mine/1.0"}, retries=0), "c"))
+"""
+    with Wire(LENGTH) as other:
+        away = b"HTTP/1.1 302 x\r\nLocation: %s/y\r\nContent-Length: 0\r\n\r\n" % other.url.encode()
+        with Wire(LENGTH, away, away) as wire:
+            assert runtime(script, wire.url) == ["10 bytes 10 bytes", "10 bytes"]
+            host = f"Host: 127.0.0.1:{wire.port}"
+            ours = [host, "User-Agent: mpota", "X-Key: k e y", "Accept: ", "Authorization: Bearer abc"]
+            heads = [sorted(heard.split("\r\n")[1:-2]) for heard in wire.heard]
+        assert heads == [sorted(ours), sorted(ours), [host, "user-agent: mine/1.0"]]
+        for heard in other.heard:
+            assert heard.split("\r\n")[1:-2] == [f"Host: 127.0.0.1:{other.port}", "User-Agent: mpota"]
+
+
+def test_a_server_that_refuses_requests_without_a_user_agent_serves_a_board(www):
+    with nginx(www, 'listen 127.0.0.1:{port}; if ($http_user_agent = "") { return 403; }') as port:
+        assert client('print(outcome(HttpTransport("http://127.0.0.1:%s" % ARGS[0]), "f1"))', port) == ["1000 bytes"]
+
+
+def silent(client):
+    time.sleep(3)
+
+
+def reset(client):
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+WORDS = {
+    "a port that nothing listens on": (None, "connection refused"),
+    "a name that is not known": ("http://no-such-host.invalid", "no such host"),
+    "a server that says nothing": (silent, "timed out"),
+    "a server that hangs up": (b"", "closed without an answer"),
+    "a server that resets": (reset, "connection reset"),
+    "a head that is cut short": (b"HTTP/1.1 200 OK\r\nX: ", "the headers are cut short"),
+    "a body that is cut short": (LENGTH[:-4], "x broke off at 6: connection closed"),
+    "a body that stalls": (lambda c: (c.sendall(LENGTH[:-4]), silent(c)), "x broke off at 6: timed out"),
+}
+
+
+@pytest.mark.parametrize(("answer", "said"), WORDS.values(), ids=WORDS)
+def test_an_error_of_the_network_is_told_in_words(answer, said):
+    with Wire(answer) as wire:
+        url = wire.url if answer is not None and not isinstance(answer, str) else answer or f"http://127.0.0.1:{free_port()}"
+        (told,) = client('print(outcome(HttpTransport(ARGS[0], timeout=0.5, retries=0), "x"))', url)
+    assert said in told and "OSError" not in told and not re.search(r"-?\d+\b", told.split(said)[1]), told
+
+
+ERRORS = {
+    "OSError(errno.ETIMEDOUT)": "timed out",
+    "OSError(errno.EHOSTUNREACH)": "no route",
+    "OSError(errno.EINPROGRESS)": "timed out",  # of a connect() that does not get there in time
+    "OSError(-2)": "no such host",  # of getaddrinfo() on boards, by its number
+    "OSError('[addrinfo error -2]')": "no such host",
+    "OSError(errno.ENOENT)": "no such file",
+    "OSError(errno.EIO)": "EIO",
+    "OSError(7777)": "error 7777",
+    "OSError()": "",
+    "OSError(-30592, 'MBEDTLS_ERR_SSL')": "MBEDTLS_ERR_SSL",
+    "ValueError('odd')": "odd",
+    "TransportError('as it is')": "as it is",
+    "KeyError('x')": "KeyError('x'",
+}
+
+
+def test_what_an_exception_says_is_found_by_the_numbers_of_the_board():
+    """They differ between ports: 113 is EHOSTUNREACH on one, ECONNABORTED on another."""
+    script = "import errno, json\nfrom ota.errors import TransportError\nfrom ota.transports.why import say\n"
+    told = run_mp(script + f"print(json.dumps([say(e) for e in [{', '.join(ERRORS)}]]))").stdout
+    for want, got in zip(ERRORS.values(), json.loads(told)):
+        assert got == want or want.endswith("'x'") and got.startswith(want)
+
+
+STATUSES = {408: 4, 425: 4, 429: 4, 500: 4, 502: 4, 503: 4, 400: 1, 401: 1, 403: 1, 404: 1, 405: 1, 410: 1, 416: 1, 451: 1, 300: 1}
+
+
+@pytest.mark.parametrize(("status", "requests"), STATUSES.items(), ids=map(str, STATUSES))
+def test_a_status_that_will_not_pass_is_not_asked_for_again(status, requests):
+    with Wire(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % status) as wire:
+        (told,) = client('t = HttpTransport(ARGS[0])\nt.backoff_ms = 1\nprint(outcome(t, "x"))', wire.url)
+        assert len(wire.heard) == requests
+    assert told.endswith(f"status {status}")
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 425, 429, 500, 502, 503, 504, 529])
+def test_retry_after_counts_with_every_status_that_says_no(status):
+    """GitHub's secondary limit is a 403. What is longer than the patience is an error at once, and says how long."""
+    script = """
+t = HttpTransport(ARGS[0])
+t.backoff_ms = 1
+try:
+    t.open("x")
+except OtaError as e:
+    print(e.status, e.retry_s)
+print(outcome(t, "x")[:12])
+"""
+    long, short = (b"HTTP/1.1 %d x\r\nRetry-After: %d\r\nContent-Length: 0\r\n\r\n" % (status, s) for s in (60, 1))
+    with Wire(long, short, LENGTH) as wire:
+        told = client(script, wire.url)
+        asked = len(wire.heard)
+    assert told[0] == f"{status} 60"
+    assert (told[1], asked) == (("NotFoundErro", 2) if status == 404 else ("10 bytes", 3))
 
 
 def test_an_ipv6_address_in_brackets_works(runtime):

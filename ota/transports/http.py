@@ -87,7 +87,6 @@ class HttpTransport(Transport):
             from .url import split
 
             origin, netloc, host, port, path = split(url)
-            self._check_scheme(url)
         head = self._head if origin == self._root[0] else _AGENT
         request = "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n" % (path, netloc, head, extra)
         link, self._link = self._link, None
@@ -116,7 +115,7 @@ class HttpTransport(Transport):
         for _ in range(_REDIRECTS + 1):
             body = None  # or the link, as long as there is none: what to close
             status = 0
-            where = url.split("?")[0].split("@")[-1]  # what else is there may be secret
+            where = url.split("?")[0]  # a query may be secret
             try:
                 body, status, headers = self._exchange(url, extra)
                 self.cache_control = headers.get("cache-control", "")
@@ -134,9 +133,11 @@ class HttpTransport(Transport):
                 body = drop(self, body, headers)
                 if status not in (301, 302, 303, 307, 308):
                     raise _refused(where, status, headers)
-                from .url import join
+                from .url import join, split
 
                 url = join(url, headers.get("location", ""))
+                split(url)  # or say what is wrong with it
+                self._check_scheme(url)
             except NotModified:
                 raise
             except Exception as e:

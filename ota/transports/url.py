@@ -40,12 +40,14 @@ def split(url):
         if at > netloc.rfind("]"):
             host, port = netloc[:at], netloc[at + 1 :]
         port = int(port or {"http": 80, "https": 443}[scheme])
-        if not host or netloc.strip(_WORD + "[:]") or not 0 < port < 65536:
+        name = host.strip("[]")
+        right = "[" + name + "]" if ":" in name else name
+        if not name or name.strip(_WORD + ":") or host != right or not 0 < port < 65536:
             raise ValueError
     except (KeyError, ValueError):
         _bad(url)
     path = quote(path if path[:1] == "/" else "/" + path, PLAIN + "%?")
-    return "%s://%s:%d" % (scheme, host, port), netloc, host.strip("[]"), port, path
+    return "%s://%s:%d" % (scheme, host, port), netloc, name, port, path
 
 
 def join(base, location):
