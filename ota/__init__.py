@@ -1,5 +1,6 @@
 """Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
 
+import gc
 import sys
 
 # A module and the names that it holds, for each.
@@ -13,8 +14,9 @@ def own(name, loaded=False):
     package. With `loaded`, a module that the application has loaded already is the right one.
     """
     module = sys.modules.get(name)
-    # What has no file is built in, or the test board's.
-    if module and (loaded or not hasattr(module, "__file__") and not hasattr(module, "__path__")):
+    # What has no file is built in, or the test board's. An ESP8266 tells of none.
+    known = "__file__" in globals()
+    if module and (loaded or known and not hasattr(module, "__file__") and not hasattr(module, "__path__")):
         return module
     if sys.implementation.name != "micropython":
         return __import__(name)
@@ -30,7 +32,11 @@ def own(name, loaded=False):
 
 
 def boot(root=None):
-    """See `ota.bootguard.boot`, which is loaded only when there is something to do."""
+    """See `ota.bootguard.boot`, which is loaded only when there is something to do.
+
+    Returns:
+        str: what could not be done, else None.
+    """
     global _home
     if root is None:
         _home = own("os").getcwd()
@@ -44,9 +50,12 @@ def boot(root=None):
     except OSError as e:
         if e.errno == 2 and value:
             return
-    from .bootguard import boot
+    try:
+        from .bootguard import boot
 
-    boot(root)
+        return boot(root)
+    except Exception as e:  # in boot.py it would keep main.py from running
+        return repr(e)
 
 
 def __getattr__(name):
@@ -54,14 +63,17 @@ def __getattr__(name):
     for line in _HOMES.split(";"):
         path, *keys = line.split()
         if name in keys:
-            import gc
-
-            # As `storage.tidily` does.
+            # As `storage.guarded` does.
             threshold = getattr(gc, "threshold", int)
             before = threshold()
             threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
             try:
                 value = getattr(__import__(path, globals(), None, (name,), 1), name)
+            except MemoryError:
+                from .errors import ours
+
+                with ours:
+                    raise
             finally:
                 threshold(before)
             globals()[name] = value
