@@ -1,5 +1,6 @@
 """Over-the-air updates for MicroPython boards: the public names, each loaded on first use."""
 
+import gc
 import sys
 
 # A module and the names that it holds, for each.
@@ -13,8 +14,10 @@ def own(name, *uses):
     package. `uses` are the modules that one written in Python imports.
     """
     module = sys.modules.get(name)
-    # What has no file is built in, or the test board's. An application has one asyncio.
-    if module and (name == "asyncio" or not hasattr(module, "__file__") and not hasattr(module, "__path__")):
+    # What has no file is built in, or the test board's; an ESP8266 tells of none. An application has
+    # one asyncio.
+    known = name == "asyncio" or "__file__" in globals()
+    if module and known and (name == "asyncio" or not hasattr(module, "__file__") and not hasattr(module, "__path__")):
         return module
     if sys.implementation.name != "micropython":
         return __import__(name)
@@ -29,7 +32,11 @@ def own(name, *uses):
 
 
 def boot(root=None):
-    """See `ota.bootguard.boot`, which is loaded only when there is something to do."""
+    """See `ota.bootguard.boot`, which is loaded only when there is something to do.
+
+    Returns:
+        str: what could not be done, else None.
+    """
     global _home
     if root is None:
         _home = own("os").getcwd()
@@ -43,9 +50,13 @@ def boot(root=None):
     except OSError as e:
         if e.errno == 2 and value:
             return
-    from .bootguard import boot
-
-    boot(root)
+    try:
+        guard = __import__("bootguard", globals(), None, ("boot",), 1)
+        why = guard.boot(root)
+        getattr(guard, "lean", int)()  # an older one has none
+        return why
+    except Exception as e:  # in boot.py it would keep main.py from running
+        return repr(e)
 
 
 def __getattr__(name):
@@ -53,14 +64,17 @@ def __getattr__(name):
     for line in _HOMES.split(";"):
         path, *keys = line.split()
         if name in keys:
-            import gc
-
-            # As `storage.tidily` does.
+            # As `storage.guarded` does.
             threshold = getattr(gc, "threshold", int)
             before = threshold()
             threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
             try:
                 value = getattr(__import__(path, globals(), None, (name,), 1), name)
+            except MemoryError:
+                from .errors import ours
+
+                with ours:
+                    raise
             finally:
                 threshold(before)
             globals()[name] = value

@@ -13,6 +13,8 @@
         └── NoSpaceError     it is full
 """
 
+import gc
+
 
 class OtaError(Exception):
     pass
@@ -60,3 +62,39 @@ class StorageError(OtaError):
 
 class NoSpaceError(StorageError):
     pass
+
+
+class Theirs(BaseException):
+    # What a callback of the application raised, past whoever would catch it in here.
+    pass
+
+
+class _Ours:
+    # `with ours:` makes an OtaError of every error but those, and what a callback raised itself
+    # again. To enter it takes no heap.
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, e, trace):
+        if isinstance(e, Theirs):
+            raise e.args[0]
+        if isinstance(e, Exception) and not isinstance(e, OtaError) and kind is not StopIteration:
+            free = getattr(gc, "mem_free", int)()  # CPython has no such function
+            gc.collect()
+            try:
+                if kind is not MemoryError:
+                    raise refused("flash", e)
+                raise OtaError("out of memory, %d bytes of heap are free" % free)
+            except MemoryError:
+                raise _FULL
+
+
+_FULL = OtaError("out of memory, no heap is free")
+ours = _Ours()
+
+
+def refused(what, e):
+    """The error of ours for `e` (an Exception), met at `what` (str)."""
+    # littlefs says ENAMETOOLONG, 36, where a folder cannot grow.
+    kind = NoSpaceError if getattr(e, "errno", 0) in (28, 36) else StorageError
+    return kind("%s: %s: %s" % (what, type(e).__name__, e))

@@ -18,32 +18,36 @@ def _no_page(path, chunk):
         raise VerifyError("%s begins with '<': a web page, not the file" % path)
 
 
+def _plain(raw):
+    # Some editors of PCs put a byte order mark in front.
+    return (raw[3:] if raw[:3] == b"\xef\xbb\xbf" else raw).strip()
+
+
+def installed(root):
+    """The version on the board (str), empty when none can be read."""
+    try:
+        with open(base(root) + "version", "rb") as f:
+            return _plain(f.readline(PATH + 5)).decode()
+    except (OSError, ValueError):  # ValueError: it is not UTF-8
+        return ""
+
+
 class FileSet:
     """Finds and stages the listed files for the Updater `u`, as one release with `version`."""
 
     def __init__(self, u, files, layout):
-        if layout not in ("prefix", "subdir"):
-            raise ValueError("layout is %r, not 'prefix' or 'subdir'" % layout)
         if u.verifier.signs:
             raise SignatureError("files=%r: the legacy layout has nothing that is signed" % files)
         self._u = u
-        self._files = files
+        self.files = files
         self._join = "_" if layout == "prefix" else "/"
-
-    def installed(self):
-        """The version on the board (str), empty when there is none."""
-        try:
-            with open(base(self._u.root) + "version") as f:
-                return f.readline().strip()
-        except OSError:
-            return ""
 
     def find(self, state, release):
         """Fill `release` and return True when the server's version differs from the board's."""
         u = self._u
         version = self._remote()
         release.take({"version": version, "seq": version}, "")
-        if version == self.installed():
+        if version == installed(u.root):
             u.tell("current", version)
             return False
         if version == state["refused"]:
@@ -62,13 +66,13 @@ class FileSet:
                 text += bytes(self._u.buffer[:n])
         finally:
             stream.close()
-        version = text.strip()
+        version = _plain(text)
         if not version or len(version) > PATH:
             raise VerifyError("version is %d bytes, not 1 to %d" % (len(version), PATH))
         for c in version:
             # It becomes part of a URL, and a page is not a version.
             if c <= 32 or c >= 127 or c in b"<>\"\\":
-                raise VerifyError("version %r is no version: has %r" % (version[:32], chr(c)))
+                raise VerifyError("version %r is no version: it has %r" % (version[:32], chr(c)))
         return version.decode()
 
     def stage(self, release, state):
@@ -82,7 +86,7 @@ class FileSet:
             drop(u, state)  # no hash says whether it still fits
         state["next"] = ""
         slot = spare(state)
-        paths = sorted(set(self._files) | {"version"})
+        paths = sorted(set(self.files) | {"version"})
         first = {"ota": 1, "project": u.project or "", "version": release.version, "seq": 0}
         entries = [{"p": check_path(p), "c": 1} for p in paths]
         write_lines(u, slot, [first] + entries)
@@ -118,7 +122,7 @@ class FileSet:
         u = self._u
         missing = None
         got = {}
-        for path in self._files:
+        for path in self.files:
             if path in got or path == "version":
                 continue
             u.tell("fetch", path)

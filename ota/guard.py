@@ -83,6 +83,17 @@ def _deadline(seconds):
             pass
 
 
+def _run(u):
+    steps = u.steps()
+    try:
+        for _ in steps:
+            feed()
+    finally:
+        steps.close()
+    if u.ready:
+        reset()
+
+
 def _safe_mode(name, updater, pause_s, rounds):
     print("ota: safe mode, %s failed %d times in a row" % (name, _since[2]))
     _since[2] = 0  # time in here is no steady run
@@ -90,11 +101,7 @@ def _safe_mode(name, updater, pause_s, rounds):
         try:
             u = updater() if updater else None
             if u:
-                for _ in u.steps():
-                    feed()
-                u.transport.close()
-                if u.ready:
-                    reset()
+                _run(u)
         except Exception as e:
             print("ota: safe mode:", repr(e))
         for _ in range(pause_s * 10):

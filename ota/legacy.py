@@ -33,7 +33,7 @@ def check_version(host, project, auth=None, timeout=5):
         tuple: (True, the server's) when they differ, (False, the same) when not, and
             (False, the board's) after any failure, which is printed.
     """
-    u, release, version = _ask(host, project, auth, timeout, files=())
+    u, release, version = _ask(host, project, auth, timeout)
     if release:
         u.transport.close()
     return bool(release), version
@@ -106,14 +106,6 @@ def _reset(hard, soft):
         machine.reset()
 
 
-def _installed():
-    try:
-        with open(base() + "version") as f:
-            return f.readline().strip()
-    except OSError:
-        return ""
-
-
 def _transport(host, project, auth, timeout):
     options = {"timeout": 60 if timeout is None else timeout, "retries": 0}
     if auth:
@@ -140,11 +132,13 @@ def _ask(host, project, auth, timeout, **options):
     # (None, None, the board's).
     u, local = None, ""
     try:
-        local = _installed()
+        from .fileset import installed
+
+        local = installed(None)
         from .updater import Updater
 
         transport = _transport(host, project, auth, timeout)
-        u = Updater(transport, project=project, trial_boots=0, **options)
+        u = Updater(transport, files=(), project=project, trial_boots=0, **options)
         release = u.check()
         if release:
             return u, release, release.version
@@ -165,14 +159,14 @@ def _install(host, project, auth, timeout, names, layout):
             name = version + ("_" if layout == "prefix" else "/") + path
             print("Remote source file %s/%s/%s not found" % (host, project, name))
 
-    u, release, version = _ask(
-        host, project, auth, timeout, files=names, layout=layout, on_event=told
-    )
+    u, release, version = _ask(host, project, auth, timeout, layout=layout, on_event=told)
     if not release:
         return False
     from .attempts import fail, forget
+    from .setup import paths
 
     try:
+        u._source.files = paths("files", names, u.root)
         u.stage(release)
         u.install()
     except Exception as e:

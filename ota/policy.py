@@ -7,6 +7,9 @@ from .errors import PolicyError
 
 sha256 = own("hashlib").sha256
 
+# The architectures of machine code, by their number in `sys.implementation._mpy`.
+_MACHINES = "none x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc"
+
 # Seconds since 1970 (1 October 2025). A clock before this has not been set since power-on.
 CLOCK_SET = 1759276800
 
@@ -75,7 +78,13 @@ def _check_board(requires):
     platforms = requires.get("platform", (sys.platform,))
     if sys.platform not in platforms:
         raise PolicyError("platform %r is not of %r" % (sys.platform, platforms))
-    # The low byte is the version of the .mpy format.
-    mpy = getattr(sys.implementation, "_mpy", 0) & 0xFF
-    if requires.get("mpy", mpy) != mpy:
-        raise PolicyError(".mpy version is %d, the release has %r" % (mpy, requires["mpy"]))
+    # The low byte is the version of the .mpy format; further up is the machine whose code it may hold.
+    mpy = getattr(sys.implementation, "_mpy", 0)
+    if requires.get("mpy", mpy & 0xFF) != mpy & 0xFF:
+        raise PolicyError(".mpy version is %d, the release has %r" % (mpy & 0xFF, requires["mpy"]))
+    mine = mpy >> 10 & 15
+    machines = requires.get("arch", [mine])
+    if mine not in machines:
+        names = _MACHINES.split() + [13, 14, 15]
+        machines = [names[n] for n in machines]
+        raise PolicyError("machine code is for %s, this board runs %s" % (machines, names[mine]))

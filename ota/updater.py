@@ -1,9 +1,13 @@
 """Updater: the order of the steps of an update, nothing else."""
 
+import sys
+
 from . import own
-from .bootguard import base, lean, load, note_sums, problems, reset, save, unsound
-from .errors import OtaError, StorageError
-from .storage import refused, suitable, tidily
+from .bootguard import lean, load, note_sums, problems, reset, save, unsound
+from .errors import OtaError, StorageError, Theirs, ours
+from .storage import all_of, begin, guarded
+
+_waiting = []  # the roots of what was staged since the last reset
 
 
 class Release:
@@ -33,9 +37,10 @@ class Updater:
         transport (Transport): where releases come from. storage (Storage): where they go; default:
             what suits the board's file system.
         verifier (Verifier): what must be true of them; default `Sha256Verifier`.
-        files (list of str): the legacy layout: these files and `version`, no manifest.
-        layout (str): of these on the server, `prefix` or `subdir`. channel (str): what to follow.
-        keep (tuple of str): paths, and folders ending in `/`, not replaced once they exist.
+        files (list of str): the legacy layout: these files and `version`, no manifest; `layout`
+            (str) is that of the server, `prefix` or `subdir`.
+        channel (str): which manifest of the project to follow.
+        keep (tuple of str): files and folders that are not replaced once they exist.
         trial_boots (int): boots that a release has to call `ota.confirm()` in; 0: no trial.
         device_id (str): what a rollout draws by; default `machine.unique_id()` in hex.
         on_event: called with (name, detail); see the reference for the names.
@@ -50,84 +55,82 @@ class Updater:
         keep=(), trial_boots=3, device_id=None, on_event=None, project=None
     ):  # fmt: skip
         lean()
-        if not hasattr(transport, "open"):
-            raise OtaError("transport is a %s: use HttpTransport(url)" % type(transport).__name__)
-        if verifier is None:
-            from .verifiers import Sha256Verifier
-            verifier = Sha256Verifier()
-        self.transport, self.storage = transport, storage or suitable(base())
-        self.root = self.storage.root
+        self.transport = transport
+        self.storage = storage
         self.verifier = verifier
         self.keep = keep
         self.project = project
-        self.ready = False  # whether a staged release waits for install()
-        self.buffer = memoryview(bytearray(self.chunk))
+        self.ready = False  # whether a staged release waits for the reset
         self._trial_boots = trial_boots
         self._device_id = device_id
         self._on_event = on_event
-        if files is None:
-            from .channel import Channel
-            self._source = Channel(self, channel)
-        else:
-            from .fileset import FileSet
-            self._source = FileSet(self, files, layout)
+        with ours:
+            from .setup import set_up
+            set_up(self, files, channel, layout)
 
     def tell(self, event, detail):
         """Report to `on_event`."""
+        if event in ("current", "found", "refused", "rollout"):  # for status()
+            sys.modules["ota"].offer = "%s: %s" % (event, detail) if event[0] == "r" else None
         if self._on_event:
-            self._on_event(event, detail)
+            try:
+                self._on_event(event, detail)
+            except Exception as e:
+                raise Theirs(e)
 
     def device_id(self):
         """What this device is known by (str)."""
-        if self._device_id is None:
-            try:
-                unique_id = own("machine").unique_id
-                self._device_id = "".join("%02x" % b for b in unique_id())
-            except (ImportError, AttributeError):
-                self._device_id = ""
         return self._device_id
 
     def check(self):
         """Ask the server once; returns the Release on offer for this board, or None."""
-        release = self._find(load(self.root))
-        if release:
-            release.close()
-        return release
+        with ours:
+            begin()
+            release = self._find(load(self.root))
+            if release:
+                release.close()
+            return release
 
     def stage(self, release):
         """Download and verify `release` beside the live files; may be stopped and made again."""
-        for _ in self._stage(release, load(self.root)):
-            pass
+        with ours:
+            steps = guarded(self._stage(release, load(self.root)))
+        all_of(steps)
 
     def install(self):
         """Make the staged release live, as `ota.boot()` does; reset the board afterwards."""
-        state = load(self.root)
-        if state["phase"] in ("ready", "committing"):
-            from .bootguard import advance
-
-            try:
-                moved = advance(self.root, state)
-            except (OSError, ValueError) as e:
-                raise refused("install", e)
-            if not moved or state["refused"] == state["seq"]:
-                raise StorageError(problems[-1])
-        self.ready = False
+        with ours:
+            begin()
+            state = load(self.root)
+            if state["phase"] in ("ready", "committing"):
+                from .bootguard import advance
+                if not advance(self.root, state) or state["refused"] == state["seq"]:
+                    raise StorageError(problems[-1])
+            self.ready = False
 
     def steps(self):
         """All of an update up to the reset, a chunk a step: a generator of (path, done, size).
 
-        Feed a watchdog or draw progress between two steps. At the end `ready` says
-        whether a release waits for the reset.
+        At the end `ready` says whether a release waits for the reset. To stop before, `close()` it.
         """
-        return tidily(self._steps())
+        with ours:
+            return guarded(self._steps())
 
     def _steps(self):
-        state = load(self.root)
-        if state["phase"] in ("ready", "committing"):  # nobody called ota.boot() since
-            self.install()
-            self.ready = load(self.root)["phase"] == "trial"
-            return
         self.ready = False
+        try:
+            state = load(self.root)
+            if state["phase"] == "ready" and self.root in _waiting:
+                self.ready = True
+            elif state["phase"] in ("ready", "committing", "reverting", "cleaning"):
+                from .bootguard import advance  # nobody calls ota.boot()
+                self.ready = advance(self.root, state)
+            else:
+                yield from self._update(state)
+        finally:
+            self.transport.close()
+
+    def _update(self, state):
         while True:
             try:
                 release = self._find(state)
@@ -141,64 +144,61 @@ class Updater:
             state = load(self.root)
 
     def run(self, reset=True):
-        """Check, stage and reset into the new release.
+        """Check, stage and reset into the new release; with `reset` (bool) False leave that to the caller.
 
-        Args:
-            reset (bool): False leaves the reset, after which the release is live, to the caller.
         Returns:
             bool: whether a release waits for the reset. False: nothing new.
         Raises:
             OtaError: the live release runs on; what is staged stays for the next try.
         """
-        for _ in self.steps():
-            pass
+        all_of(self.steps())
         return self._finish(reset)
 
     async def run_async(self, reset=True):
-        """As `run()`, giving other tasks their turn after every chunk."""
-        sleep = own("asyncio", "asyncio.core", "select", "time").sleep
-        for _ in self.steps():
-            await sleep(0)
+        """As `run()`, giving other tasks their turn after every chunk; cancel the task to end it."""
+        with ours:
+            sleep = own("asyncio", "asyncio.core", "select", "time").sleep
+        steps = self.steps()
+        try:
+            for _ in steps:
+                await sleep(0)
+        finally:
+            steps.close()
         return self._finish(reset)
 
     def _finish(self, restart):
-        self.transport.close()
         if self.ready and restart:
             reset()
         return self.ready
 
     def _find(self, state):
         if state["phase"] not in ("idle", "staging"):
-            self.tell(state["phase"], None)
-            return None
+            return self.tell(state["phase"], None)
         release = Release()
         found = False
         try:
-            found = self._source.find(state, release)
-            if found:
+            if self._source.find(state, release):
                 self.tell("found", release.version)
+                found = True
                 return release
             if state["phase"] == "staging":
                 from .staging import drop
                 drop(self, state)
-        except OSError as e:
-            raise refused("flash", e)
         finally:
             if not found:  # also after an error: a board has few sockets
                 release.close()
 
     def _stage(self, release, state):
-        # Whatever of the file system fails between two yields comes out as ours.
         try:
+            if state["phase"] not in ("idle", "staging"):
+                raise OtaError("phase is %s: reset the board first" % state["phase"])
             if state["phase"] == "idle" and unsound(self.root, state, "live"):
                 state["live"] = ""  # what is on the board is found out anew
             yield from self._source.stage(release, state)
-            state["trial"] = self._trial_boots
-            state["bare"] = 0 if self.verifier.hasher() else 1
+            state.update({"trial": self._trial_boots, "bare": 0 if self.verifier.hasher() else 1})
             note_sums(self.root, state)
             save(self.root, state, "ready")
-        except OSError as e:
-            raise refused("flash", e)
+            _waiting.append(self.root)
         finally:
             release.close()
         self.ready = True

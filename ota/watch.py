@@ -5,7 +5,7 @@ import sys
 from . import own
 from .bootguard import crc32
 from .bootguard import reset as restart
-from .errors import OtaError
+from .errors import OtaError, ours
 
 getrandbits = own("random").getrandbits
 sleep = own("time").sleep
@@ -37,14 +37,15 @@ class Watch:
     """
 
     def __init__(self, updater, every=3600, *, jitter=0.1, feed=None):
+        with ours:
+            # Some ports begin with the same random numbers at every boot, on every board.
+            self._device = crc32(updater.device_id().encode()) >> 16
+            # Whoever waits here can be fed, which a sleeping transport cannot.
+            updater.transport.patience_s = 0
         self.every = every
         self._jitter = jitter
         self._feed = feed or getattr(sys.modules.get("ota.guard"), "feed", None)
         self._u = updater
-        # Some ports begin with the same random numbers at every boot, on every board.
-        self._device = crc32(updater.device_id().encode()) >> 16
-        # Whoever waits here can be fed, which a sleeping transport cannot.
-        updater.transport.patience_s = 0
 
     def run(self, reset=True):
         """Watch until a release is staged, and reset into it.
@@ -64,8 +65,8 @@ class Watch:
 
     async def run_async(self, reset=True):
         """As `run()`, giving other tasks their turn; cancel the task to end it."""
-        sleep = own("asyncio", "asyncio.core", "select", "time").sleep
-
+        with ours:
+            sleep = own("asyncio", "asyncio.core", "select", "time").sleep
         steps = self.steps()
         try:
             for seconds in steps:
@@ -82,36 +83,47 @@ class Watch:
 
         It ends when a release waits for the reset; `close()` it when you stop before.
         """
+        with ours:
+            return self._steps()
+
+    def _steps(self):
         u = self._u
-        gap = self.every
-        wait = self._draw(gap)
+        with ours:
+            gap = self.every
+            wait = self._draw(gap)
         errors = 0
         while True:
             yield wait
-            steps = u.steps()
             try:
-                for _ in steps:
-                    yield 0
+                steps = u.steps()
+                try:
+                    for _ in steps:
+                        yield 0
+                finally:
+                    steps.close()  # MicroPython does not, when the watch is ended between two steps
+                if u.ready:
+                    return
                 errors = 0
-                gap = max(self.every, min(_max_age(u.transport.cache_control), _DAY))
-                wait = gap + self._draw(gap * self._jitter)
-            except (OtaError, OSError, MemoryError) as e:
-                # Full jitter, on top of what the server asks for: nobody comes back together.
-                wait = getattr(e, "retry_s", 0) + self._draw(min(max(gap, _FIRST), _FIRST << errors))
+                with ours:
+                    gap = max(self.every, min(_max_age(u.transport.cache_control), _DAY))
+                    wait = gap + self._draw(gap * self._jitter)
+            except OtaError as e:
+                try:
+                    # Full jitter, on top of what the server asks for: nobody comes back together.
+                    wait = getattr(e, "retry_s", 0) + self._draw(min(max(gap, _FIRST), _FIRST << errors))
+                except MemoryError:
+                    pass  # as long as before
                 errors = min(errors + 1, 15)
-                u.tell("error", e)
-            finally:
-                steps.close()  # MicroPython does not, when the watch is ended between two steps
-                u.transport.close()
-            if u.ready:
-                return
+                if u._on_event:
+                    u._on_event("error", e)
 
     def _draw(self, most):
         return most * ((getrandbits(16) + self._device) & 0xFFFF) / 65536
 
     def _wait(self, seconds):
         # Without anybody to feed it is one long sleep, in which a chip may save power.
-        left = int(seconds * 1000)
+        with ours:
+            left = int(seconds * 1000)
         last = ticks_ms()
         while True:
             if self._feed:
@@ -121,7 +133,9 @@ class Watch:
             last = now
             if left <= 0:
                 return
-            sleep(min(left, 100 if self._feed else _SLICE * 1000) / 1000)
+            with ours:
+                seconds = min(left, 100 if self._feed else _SLICE * 1000) / 1000
+            sleep(seconds)
 
 
 def _end(reset):
@@ -133,10 +147,9 @@ def _end(reset):
 def _max_age(told):
     # How long the answer is good, RFC 9111: asking sooner is of no use.
     for part in told.lower().split(","):
-        key, _, value = part.strip().partition("=")
-        if key == "max-age":
+        if part.strip()[:8] == "max-age=":
             try:
-                return int(value[:9])
+                return int(part.strip()[8:17])
             except ValueError:
                 break
     return 0

@@ -169,12 +169,17 @@ print(error(updater(ARGS[0] + "x").run))
 import gc
 power_up()
 gc.threshold(51200)
-u, during = updater(ARGS[0]), set()
+u, inside, between = updater(ARGS[0]), set(), set()
+import world
+class Events:
+    def append(self, event):
+        inside.add(gc.threshold())
+world.EVENTS = Events()
 for _ in u.steps():
-    during.add(gc.threshold())
-print(len(during), during.pop() != 51200, gc.threshold(), u.ready)
+    between.add(gc.threshold())
+print(len(inside), inside.pop() != 51200, between, gc.threshold(), u.ready)
 """
-        assert on_core(script, tmp_path / "www", tree=tree).stdout == "1 True 51200 True\n"
+        assert on_core(script, tmp_path / "www", tree=tree).stdout == "1 True {51200} 51200 True\n"
 
     def test_a_plug_in_of_the_application_is_asked(self, tmp_path):
         """Its hook has the name that the base says, though other private names are changed."""
@@ -202,16 +207,16 @@ print(Updater(Mine(), storage=Kept("/flash/"), verifier=Sure()).run(reset=False)
 
     def test_what_is_not_in_it_says_so(self, tmp_path):
         script = """
-from ota import Updater, SignatureVerifier, HttpTransport
+from ota import Updater, SignatureVerifier, HttpTransport, OtaError
 def said(call):
     try:
         call()
-    except ImportError as e:
+    except OtaError as e:
         print(e)
 said(lambda: Updater(HttpTransport("http://x/"), files=["a"]))
 """
         told = run_mp(script, path=[core_tree.write(tmp_path, SIGNED)]).stdout
-        assert told == "fileset is not in this core\n"
+        assert told == "flash: ImportError: fileset is not in this core\n"
 
     def test_confirm_and_status_leave_nothing_of_themselves_in_ram(self, tmp_path):
         script = """

@@ -115,7 +115,7 @@ class TestFiles:
         """The request is not even made."""
         site.publish("v2", {"../x.py": b"x"})
         life = board.run(update(site, ["../x.py"]))
-        assert life.prints == ["Something went wrong: manifest: path '../x.py': has the part '..'"]
+        assert life.prints == ["Something went wrong: Updater: files is '../x.py': write files, such as 'lib/net.py'"]
         assert (len(life.requests), life.files) == (1, BOARD)
 
 

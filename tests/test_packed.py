@@ -260,9 +260,11 @@ def test_a_large_file_whose_start_is_wrong_is_fetched_whole(tmp_path):
     facts = board(
         """
 flash = power_up(blocks=160)
-for path, done, size in updater(ARGS[0]).steps():
+steps = updater(ARGS[0]).steps()
+for path, done, size in steps:
     if path == "big.bin" and done and done > 200000:
         break
+steps.close()
 ramflash.umount(flash)
 ramflash.mount(flash)
 ramflash.write("big.bin.ota-new", bytes(100000))

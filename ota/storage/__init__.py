@@ -3,9 +3,10 @@
 import gc
 
 from .. import own
-from ..errors import NoSpaceError, StorageError
+from ..errors import OtaError, ours, refused
 
 os = own("os")
+_running = []  # the steps of the one run that may have files and a connection open
 
 
 class Storage:
@@ -112,18 +113,19 @@ class Storage:
         return info[0] * info[3] if 0 <= info[3] <= info[2] else 0
 
 
-def refused(what, e):
-    """The error of ours for `e` (OSError or ValueError), met at `what` (str)."""
-    kind = NoSpaceError if getattr(e, "errno", 0) in (28, 36) else StorageError
-    return kind("%s: %r" % (what, e))
-
-
 def suitable(root):
     """The storage for the file system that the folder `root` is on."""
-    for name in os.listdir(root or "."):
-        if name != name.upper():
+    try:
+        entries = list(os.ilistdir(root or "."))
+    except AttributeError:  # CPython
+        entries = [(name, 0, 0, 0) for name in os.listdir(root or ".")]
+    names = [entry[0] for entry in entries]
+    for entry in entries:
+        other = entry[0].upper()
+        # What has no size is mounted there: another file system.
+        if entry[3:] and other not in names:
             try:
-                os.stat(root + name.upper())
+                os.stat(root + other)
             except OSError:
                 break
             # Names fold case: FAT.
@@ -135,13 +137,47 @@ def suitable(root):
     return LittlefsStorage(root)
 
 
-def tidily(steps):
-    """Go through the generator `steps`, and let no garbage lie in the way of code that is loaded later."""
+def begin(*steps):
+    # The run before ends, and `steps` are the one that has files and a connection open.
+    # MicroPython runs no `finally` of a generator that is dropped: a later collection would close
+    # its file, and littlefs put the short content over what another run has verified since.
+    for old in _running:
+        try:
+            old.close()
+        except (OSError, OtaError):
+            pass  # what it had open is closed all the same
+    _running[:] = steps
+
+
+def guarded(steps):
+    """Go through the generator `steps` as the only run; no garbage lies in the way of code that is loaded later."""
     threshold = getattr(gc, "threshold", int)  # CPython has neither, and int() does nothing
-    before = threshold()
-    # In a large heap there is room for more of it, and a collection takes longer.
-    threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
     try:
-        yield from steps
+        with ours:
+            begin(steps)
+        while True:
+            before = threshold()
+            try:
+                with ours:
+                    # In a large heap there is room for more of it, and a collection takes longer.
+                    threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
+                    step = next(steps)
+            finally:
+                threshold(before)
+            yield step
+    except StopIteration:
+        if steps not in _running:
+            raise OtaError("ended: another update has begun")
     finally:
-        threshold(before)
+        with ours:
+            steps.close()
+        if steps in _running:
+            del _running[:]
+
+
+def all_of(steps):
+    try:
+        for _ in steps:
+            pass
+    finally:
+        steps.close()

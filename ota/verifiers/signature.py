@@ -35,10 +35,12 @@ class SignatureVerifier(Verifier):
         self._keys = {}
         self._macs = {}
         for text in keys:
-            alg, _, raw = text.strip().partition(":")
+            text = text.strip()
+            at = text.find(":")
+            alg = text[:at]
             least, most = _SIZES.get(alg, (1, 0))
             try:
-                raw = a2b_base64(raw)
+                raw = a2b_base64(text[at + 1 :])
             except ValueError:
                 most = 0
             if not least <= len(raw) <= most:

@@ -75,7 +75,7 @@ def sources(words, folder=None):
     choice = Choice(program, {*roots, ERROR}, without=without, whole=whole)
     writer = Writer(choice, Names(choice))
     made.update((f"ota/{name}.py", tree) for name, tree in writer.modules().items())
-    made["ota/errors.py"] = _errors(program, choice, writer.name(ERROR))
+    made["ota/errors.py"] = _errors(program, choice, writer)
     made = {path: Owned().module(tree) for path, tree in made.items()}
     made["ota/__init__.py"] = _init(program, lazy, choice, names)
     files = {path: ast.unparse(tree).encode() for path, tree in made.items()}
@@ -186,8 +186,11 @@ def _init(program, lazy, choice, names):
     return tree
 
 
-def _errors(program, choice, finder):
+def _errors(program, choice, writer):
     # `from ota.errors import HashError` gives the class that the core raises.
     items = program.modules["errors"].items
     live = [n for n in items if Symbol("errors", n) in choice.live and isinstance(items[n], ast.ClassDef)]
-    return ast.parse(f"from .core import {', '.join(live)}, {finder}\n\n__getattr__ = {finder}\n")
+    names = [writer.name(Symbol("errors", n)) for n in live]
+    live = [n if n == name else f"{name} as {n}" for n, name in zip(live, names, strict=True)]
+    finder, ours = writer.name(ERROR), writer.name(Symbol("errors", "ours"))
+    return ast.parse(f"from .core import {', '.join(live)}, {ours} as ours, {finder}\n\n__getattr__ = {finder}\n")

@@ -14,6 +14,7 @@ PHASES = {
     "verifiers.es256": "digest",
     "fetch": "write",
     "place": "write",
+    "setup": "main",
     "staging": "listdir",
 }
 

@@ -22,13 +22,14 @@ def transient(program, name):
             symbol = getattr(node, "symbol", None)
             if symbol and not symbol.is_ours and not symbol.name:
                 std.add(symbol.module[1:])
-            elif symbol and symbol.module not in ("bootguard", name):
+            elif symbol and symbol.module not in ("bootguard", "errors", name):
                 raise ValueError(f"ota/{name}.py: line {node.lineno} uses {symbol.module}")
     body = ast.parse("".join(f"import {m}\n" for m in sorted(std)) + TRANSIENT).body
     names = ast.parse(repr((name, *public)), mode="eval").body
     for item in module.items.values():
+        over = any(getattr(node, "symbol", Symbol("", "")).module == "bootguard" for node in ast.walk(item))
         item = _Through().visit(item)
-        if item.name in public:
+        if over:
             call = ast.parse(CALL).body
             call[1].body, call[1].finalbody[0].value.args[1] = item.body, names
             item.body = call

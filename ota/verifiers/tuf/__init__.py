@@ -77,15 +77,15 @@ def _unload():
     # The client's code and its keys' are half of a check's RAM, which staging needs next.
     package = __name__.rsplit(".", 1)[0]
     for name in sorted(sys.modules):
-        home, _, last = name.rpartition(".")
-        if home == __name__ or home == package and last in _SCHEMES:
+        at = name.rfind(".")
+        if name[:at] == __name__ or name[:at] == package and name[at + 1 :] in _SCHEMES:
             _forget(name)
 
 
 def _forget(name):
-    home, _, last = name.rpartition(".")
+    at = name.rfind(".")
     if sys.modules.pop(name, None):
-        delattr(sys.modules[home], last)
+        delattr(sys.modules[name[:at]], name[at + 1 :])
 
 
 def _text(seconds):
