@@ -27,18 +27,11 @@ class Channel:
         the header is read yet. With `whole` no difference is asked for; `tries` broke off already.
         """
         u = self._u
-        from .policy import clock, judge
         live = header(u.root, state["live"])
-        time = clock(state)
-        about = state, u.project or live.get("project"), u.device_id(), time
-        why_held = None
-        if state["phase"] == "staging" or "blocked" in state:
-            from .obstacles import look_again
-            why_held = look_again(u, about)
-            _unload("obstacles")
+        about, why_held = self._before(state, live)
         u.verifier.begin(u.transport, self._name, state)
         try:
-            stream = self._ask(state, live, time, whole)
+            stream = self._ask(state, live, about[-1], whole)
         except NotModified:
             if state["phase"] != "staging":
                 u.tell("blocked" if why_held else "current", why_held)
@@ -46,6 +39,7 @@ class Channel:
             release.take(header(u.root, state["next"]), state["etag"])
             return True
         from .manifest import Reader
+        from .policy import judge
         release.stream = stream
         try:
             reader = Reader(Lines(stream).readline, u.verifier.update, stream.url)
@@ -66,6 +60,15 @@ class Channel:
             save(u.root, state)
         u.tell(why, detail)
         return False
+
+    def _before(self, state, live):
+        # What a header is judged by, and why the release that was dropped last still cannot be installed.
+        from .policy import clock
+        about = state, self._u.project or live.get("project"), self._u.device_id(), clock(state)
+        if state["phase"] != "staging" and "blocked" not in state:
+            return about, None
+        from .obstacles import look_again
+        return about, look_again(self._u, about)
 
     def _tagged(self):
         # What an etag is of, for two objects may have the same. In 128 bytes littlefs keeps the state in a list.
@@ -131,20 +134,18 @@ class Channel:
             from .staging import drop
             drop(u, state)
         state["next"] = ""
-        if self._crc and not state["live"]:  # it has turned out to be no base for a difference
-            release.close()
+        if self._crc and not state["live"]:
+            release.close()  # it has turned out to be no base for a difference
         if not release.reader:
             seq = release.seq
             if not self.find(state, release) or release.seq != seq:
                 raise PolicyError("the channel %s no longer offers seq %d" % (self._name, seq))
         slot = spare(state)
-        tries = 0
-        while True:
+        for tries in range(1, 99):
             try:
                 yield from self._take(release, state, slot)
                 break
             except (ManifestError, VerifyError, MemoryError, TransportError) as e:
-                tries += 1
                 if not self._anew(state, release, e, tries):
                     raise
         from .staging import prepare
@@ -165,7 +166,7 @@ class Channel:
         try:
             signed = yield from self._receive(release.reader, state["live"], slot)
             release.close()
-            _unload("manifest", "policy", "merge")  # a signature needs the room
+            _unload("manifest", "policy", "merge", "obstacles")  # a signature needs the room
             u.verifier.authenticate(*signed)
             good = True
         finally:

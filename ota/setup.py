@@ -12,6 +12,13 @@ def _check(name, value, good, write):
         raise OtaError("Updater: %s is %r: write %s" % (name, value, write))
 
 
+def _device_id():
+    try:
+        return own("binascii").hexlify(own("machine").unique_id()).decode()
+    except (ImportError, AttributeError):
+        return ""
+
+
 def set_up(u, files, channel, layout):
     """Check what the Updater `u` has, put it into plain form, and give it what was left out.
 
@@ -31,10 +38,7 @@ def set_up(u, files, channel, layout):
 
         u.storage = suitable(base())
     if u._device_id is None:
-        try:
-            u._device_id = own("binascii").hexlify(own("machine").unique_id()).decode()
-        except (ImportError, AttributeError):
-            u._device_id = ""
+        u._device_id = _device_id()
     good = isinstance(channel, str) and channel and not set(b" /\\") & set(channel.encode())
     _check("channel", channel, good, "a name, as 'stable'")
     _check("layout", layout, layout in ("prefix", "subdir"), "'prefix' or 'subdir'")

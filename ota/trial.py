@@ -78,9 +78,9 @@ def status(root=None, check=False):
 
     `phase`, `version` and `seq` of the live release (None and 0 when no manifest is
     known), `floor` (highest confirmed seq), `refused`, `boots` used of `trial`, `fails`
-    (failed starts of a confirmed release, see `launch`), `offer`: None, or why the last
-    check since the reset took nothing, and `problem`: None, or text about what the last
-    boot could not do or what is damaged.
+    (failed starts of a confirmed release, see `launch`), `blocked`: None, or why the
+    release that the server offers is not taken, and `problem`: None, or text about what the
+    last boot could not do or what is damaged.
 
     Args:
         check (bool): read the files of the live release, too; `changed` lists the paths of
@@ -97,7 +97,6 @@ def _status(root, check):
     told = {key: state[key] for key in ("phase", "floor", "refused", "boots", "trial", "fails")}
     told["version"] = live.get("version")
     told["seq"] = live.get("seq", 0)
-    told["offer"] = getattr(sys.modules["ota"], "offer", None)
     # A core lets bootguard go after a boot, and notes what that could not do in the package.
     problem = problems[-1] if problems else getattr(sys.modules["ota"], "problem", None)
     if not problem and state.get("damaged"):

@@ -1,7 +1,5 @@
 """Updater: the order of the steps of an update, nothing else."""
 
-import sys
-
 from . import own
 from .bootguard import lean, load, note_sums, problems, reset, save, unsound
 from .errors import OtaError, StorageError, Theirs, ours
@@ -34,11 +32,10 @@ class Updater:
     """Updates the files of this board from a server.
 
     Args:
-        transport (Transport): where releases come from. storage (Storage): where they go; default:
-            what suits the board's file system.
+        transport (Transport): where releases come from.
+        storage (Storage): where they go; default: what suits the board's file system.
         verifier (Verifier): what must be true of them; default `Sha256Verifier`.
-        files (list of str): the legacy layout: these files and `version`, no manifest; `layout`
-            (str) is that of the server, `prefix` or `subdir`.
+        files (list of str): the legacy layout, no manifest; `layout` (str): `prefix` or `subdir`.
         channel (str): which manifest of the project to follow.
         keep (tuple of str): files and folders that are not replaced once they exist.
         trial_boots (int): boots that a release has to call `ota.confirm()` in; 0: no trial.
@@ -70,8 +67,6 @@ class Updater:
 
     def tell(self, event, detail):
         """Report to `on_event`."""
-        if event in ("current", "found", "refused", "rollout"):  # for status()
-            sys.modules["ota"].offer = "%s: %s" % (event, detail) if event[0] == "r" else None
         if self._on_event:
             try:
                 self._on_event(event, detail)

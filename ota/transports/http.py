@@ -133,11 +133,7 @@ class HttpTransport(Transport):
                 body = drop(self, body, headers)
                 if status not in (301, 302, 303, 307, 308):
                     raise _refused(where, status, headers)
-                from .url import join, split
-
-                url = join(url, headers.get("location", ""))
-                split(url)  # or say what is wrong with it
-                self._check_scheme(url)
+                url = self._redirect(url, headers.get("location", ""))
             except NotModified:
                 raise
             except Exception as e:
@@ -149,6 +145,14 @@ class HttpTransport(Transport):
 
                 raise _failed(where, say(e), status and 200)
         raise _failed(self._url + name, "over %d redirects" % _REDIRECTS, 200)
+
+    def _redirect(self, url, location):
+        from .url import join, split
+
+        url = join(url, location)
+        split(url)  # or say what is wrong with it
+        self._check_scheme(url)
+        return url
 
 
 def _failed(url, what, status, kind=TransportError):
