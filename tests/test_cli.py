@@ -308,10 +308,12 @@ def test_the_command_runs_as_a_program(folder):
 def test_ctrl_c_is_code_130_without_a_traceback(folder):
     """Here while it waits for another publisher."""
     with Tree(folder / "public/sample").locked():
-        command = [sys.executable, "-m", "ota_host.cli", "publish", "--version", "v1.0.0"]
+        program = "import ota_host.cli as c; print(1, flush=True); c.main(['publish', '--version', 'v1.0.0'])"
+        command = [sys.executable, "-c", program]
         # A shell's background job would hand down that SIGINT is ignored.
         heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+        process.stdout.readline()  # all is loaded
         time.sleep(2)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)

@@ -256,16 +256,23 @@ class TestAnotherOta:
         ota("deploy", board.port, "--force", "--no-reset")
         assert state_of(board)["seq"] == 1
 
-    def test_a_copy_of_the_library_that_was_broken_off_is_gone_on_with(self, project, board):
-        """Whatever was copied first."""
-        files = library.files(library.Form.MPY)
-        first = min(files, key=lambda p: ("/bootguard." not in p, p))
-        board.exec("import os\nos.mkdir('lib')\nos.mkdir('lib/ota')")
-        with open(project.parent / "first", "wb") as f:
-            f.write(files[first])
-        board.mpremote("fs", "cp", str(project.parent / "first"), ":lib/" + first)
+    def test_a_copy_of_the_library_that_was_broken_off_is_gone_on_with(self, project, board, monkeypatch):
+        """After its first file: it is not taken for somebody's package."""
+        real, written = deploy.Board.write, []
+
+        def write(board, path, *more):
+            if written:
+                raise OutsideError("the cable came off")
+            written.append(path)
+            real(board, path, *more)
+
+        monkeypatch.setattr(deploy.Board, "write", write)
+        ota("deploy", board.port, code=1)
+        assert [path for path in board.tree() if path.startswith("lib/ota/")] == written
+        monkeypatch.undo()
+        monkeypatch.chdir(project)
         ota("deploy", board.port, "--no-reset")
-        assert held(board) == {p: d for p, d in files.items() if p.startswith("ota/")}
+        assert held(board) == {p: d for p, d in library.files(library.Form.MPY).items() if p.startswith("ota/")}
 
     def test_an_empty_lib_ota_is_no_other_package(self, project, board):
         """There is nothing to lose."""
