@@ -2,7 +2,7 @@
 
 import sys
 
-from . import own
+from .builtin import own
 from .bootguard import base, header, lines, note_sums, save, spare
 from .errors import ManifestError, NotFoundError, NotModified, PolicyError, TransportError, VerifyError
 from .transports import Lines

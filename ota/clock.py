@@ -21,7 +21,7 @@ TLS. Neither is for what else needs a true time, such as a lock or a bill. NTP (
 less: anybody on the way can answer it with any date at all.
 """
 
-from . import own
+from .builtin import own
 from .errors import OtaError, TransportError
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"

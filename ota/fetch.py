@@ -4,7 +4,7 @@ Every function that takes long is a generator of (path, bytes done, bytes in all
 None), so that its caller can feed a watchdog between two chunks. `u` is the Updater.
 """
 
-from . import own
+from .builtin import own
 from .bootguard import NEW
 from .errors import HashError, NoSpaceError, StorageError, TransportError
 

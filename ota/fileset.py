@@ -1,6 +1,6 @@
 """The legacy layout: a file `version` and a list of names that the board itself holds."""
 
-from . import own
+from .builtin import own
 from .bootguard import NEW, base, lines, merge, save, spare
 from .errors import SignatureError, TransportError, VerifyError
 from .fetch import check_free, fetch, hash_of

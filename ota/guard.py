@@ -2,7 +2,7 @@
 
 import sys
 
-from . import own
+from .builtin import own
 from .bootguard import load, reset, save
 
 time = own("time")

@@ -4,7 +4,7 @@ Arguments, results, prints and requests are those of its version 2.1.0. What goe
 is printed and swallowed, as it always was; only half a pair of credentials raises.
 """
 
-from . import own
+from .builtin import own
 from .bootguard import base, exists, load
 from .errors import OtaError
 

@@ -3,7 +3,7 @@
 JSON Lines: a header, a line a file sorted by path, at most eight of signatures. The limits are the format's.
 """
 
-from . import own
+from .builtin import own
 from .bootguard import crc32
 from .errors import ManifestError
 

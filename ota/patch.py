@@ -1,6 +1,6 @@
 """What comes smaller than it is: zlib streams with a window of 4 KB, and deltas from the old content."""
 
-from . import own
+from .builtin import own
 from .errors import HashError
 
 BytesIO = own("io").BytesIO

@@ -2,7 +2,7 @@
 
 import sys
 
-from . import own
+from .builtin import own
 from .bootguard import base
 from .errors import OtaError
 

@@ -1,6 +1,8 @@
 """What an update needs to know and to note before its files come. `u` is the Updater."""
 
-from . import own
+import sys
+
+from .builtin import own
 from .bootguard import (
     NEW, abandon, above, critical, exists, header, lines, merge, next_of, same, save, spare,
 )  # fmt: skip
@@ -96,9 +98,17 @@ def _has_library(homes, path, x, y):
     stem = path[at:].split(".")[0]
     if y and path[at:] in ("ota.py", "ota.mpy"):
         raise _blocked(PolicyError, "%s hides the library; publish without it" % path, None)
-    if stem[:4] == "ota/":
-        parts = homes.setdefault(path[:at] + "ota" if y else "", set())
-        if stem in ("ota/__init__", "ota/bootguard"):
+    if stem[:4] != "ota/":
+        return
+    vital = stem in ("ota/__init__", "ota/bootguard")
+    if y and not at:
+        # The first staged file makes the folder, which MicroPython then takes for the library.
+        where = getattr(sys.modules["ota"], "__path__", "")
+        if where[-8:] == "/lib/ota" or where == "lib/ota" or where[:7] == ".frozen":
+            raise _blocked(PolicyError, "ota/ would hide the library in %s; publish it there" % where, None)
+    if y or vital:
+        parts = homes.setdefault(path[:at] + "ota", set())
+        if y and vital:
             parts.add(stem)
 
 
@@ -139,10 +149,9 @@ def adopt(u, state, slot):
     for path, x, line, y in _truth(u, live, slot):
         changed = changed or line is not x
         _has_library(homes, path, x, y)
-    lost = homes.pop("", None)
-    for home in homes or ([""] if lost else ()):
-        if len(homes.get(home, "")) < 2:
-            raise _blocked(PolicyError, "%s/ would have no __init__ or no bootguard; publish all of it" % (home or "ota"), None)
+    for home, parts in homes.items():
+        if len(parts) < 2:  # also one that goes to another folder: what is left of it would hide that
+            raise _blocked(PolicyError, "%s/ would have no __init__ or no bootguard; publish all of it" % home, None)
     if not changed:
         return
     to = spare(state, slot)

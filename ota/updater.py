@@ -1,6 +1,6 @@
 """Updater: the order of the steps of an update, nothing else."""
 
-from . import own
+from .builtin import own
 from .bootguard import lean, load, note_sums, problems, reset, save, unsound
 from .errors import OtaError, StorageError, Theirs, ours
 from .storage import all_of, begin, guarded

@@ -2,7 +2,7 @@
 
 import sys
 
-from . import own
+from .builtin import own
 from .bootguard import crc32
 from .bootguard import reset as restart
 from .errors import OtaError, ours

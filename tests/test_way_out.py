@@ -1,7 +1,7 @@
 """An update ends in one whole release, whatever is in its way, and the next good one installs."""
 
 import pytest
-from support import release, told_by
+from support import ROOT, release, told_by
 
 A, B, C = b"V = 'a'\n" * 30, b"V = 'b'\n" * 30, b"V = 'c'\n" * 30
 BEGIN = """
@@ -383,7 +383,7 @@ class TestLibrary:
         [
             ({"ota/__init__.py": B}, "ota/ would have no __init__ or no bootguard"),
             ({"ota/data.json": B}, "ota/ would have no __init__ or no bootguard"),
-            ({"lib/ota/bootguard.mpy": B}, "lib/ota/ would have no __init__ or no bootguard"),
+            ({"lib/ota/bootguard.mpy": B}, ""),
             ({"ota.py": B}, "ota.py hides the library"),
             ({"ota.mpy": B, "ota/__init__.py": B, "ota/bootguard.py": B}, "ota.mpy hides the library"),
             ({}, "ota/ would have no __init__ or no bootguard"),
@@ -400,17 +400,58 @@ tell(said=said, tree=tree(), events=[e[0] for e in EVENTS])
 """,
             *servers(tmp_path, {**COMMON, **library}, {**NEXT, **files}),
         )
-        assert facts["said"].startswith("PolicyError: " + says)
+        assert facts["said"].startswith("PolicyError: " + says) and "ota" in facts["said"]
         assert facts["tree"] == text({**COMMON, **library}) and "fetch" not in facts["events"]
 
-    def test_a_library_may_go_from_source_to_mpy_and_to_lib(self, tmp_path):
+    def test_a_library_may_go_from_source_to_mpy(self, tmp_path):
         trees = [
             {**COMMON, "ota/__init__.py": A, "ota/bootguard.py": A},
             {**COMMON, "ota/__init__.mpy": B, "ota/bootguard.mpy": B},
-            {**COMMON, "lib/ota/__init__.py": C, "lib/ota/bootguard.py": C},
         ]
         facts = on_board("for one in ARGS:\n    update(one)\ntell(tree=tree())", *servers(tmp_path, *trees))
         assert facts["tree"] == text(trees[-1])
+
+    def test_a_library_that_goes_to_another_folder_is_refused(self, tmp_path):
+        """What is left of the folder `ota/` until the release is confirmed would hide `lib/ota/`."""
+        trees = [
+            {**COMMON, "ota/__init__.py": A, "ota/bootguard.py": A},
+            {**COMMON, "lib/ota/__init__.py": C, "lib/ota/bootguard.py": C},
+        ]
+        facts = on_board("update(ARGS[0])\ntell(said=update(ARGS[1]), tree=tree())", *servers(tmp_path, *trees))
+        assert facts["said"].startswith("PolicyError: ota/ would have no __init__ or no bootguard")
+        assert facts["tree"] == text(trees[0])
+
+    def test_a_library_in_the_root_is_refused_by_a_board_that_has_it_in_lib(self, tmp_path):
+        """The first staged file would make a folder `ota/`, which hides the library at once."""
+        facts = on_board(
+            """
+import sys
+def copy(source, target):
+    for entry in os.ilistdir(source):
+        if entry[1] & 0x4000:
+            copy(source + "/" + entry[0], target + "/" + entry[0])
+        elif entry[0].endswith(".py"):
+            put(target + "/" + entry[0], ramflash.read(source + "/" + entry[0]))
+ramflash.umount(flash)
+flash = power_up(KIND, 256)
+copy(ARGS[1], "lib/ota")
+for name in list(sys.modules):
+    if name == "ota" or name.startswith("ota."):
+        del sys.modules[name]
+sys.path[:0] = ["/flash", "/flash/lib"]
+from ota import SdTransport, Updater, OtaError
+said = None
+try:
+    Updater(SdTransport(ARGS[0])).run(reset=False)
+except OtaError as e:
+    said = "%s: %s" % (type(e).__name__, e)
+tell(said=said, folders=sorted(e[0] for e in os.ilistdir() if e[1] & 0x4000))
+""",
+            *servers(tmp_path, {**NEXT, "ota/__init__.py": B, "ota/bootguard.py": B}),
+            ROOT / "ota",
+        )
+        assert facts["said"] == "PolicyError: ota/ would hide the library in /flash/lib/ota; publish it there"
+        assert facts["folders"] == [".ota", "lib"]
 
 
 class TestRoom:

@@ -2,7 +2,7 @@
 
 import gc
 
-from .. import own
+from ..builtin import own
 from ..errors import OtaError, ours, refused
 
 os = own("os")

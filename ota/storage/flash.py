@@ -1,6 +1,6 @@
 """FAT and file systems that nobody knows: a rename over a file may be two steps."""
 
-from .. import own
+from ..builtin import own
 from ..bootguard import OLD, exists
 from . import Storage
 

@@ -1,6 +1,6 @@
 """littlefs, the file system of most boards: a rename over a file is one atomic commit."""
 
-from .. import own
+from ..builtin import own
 from . import Storage
 
 os = own("os")

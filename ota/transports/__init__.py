@@ -2,7 +2,7 @@
 
 import sys
 
-from .. import own
+from ..builtin import own
 from ..errors import NotFoundError, NotModified, OtaError, TransportError
 
 time = own("time")

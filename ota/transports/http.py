@@ -1,6 +1,6 @@
 """HTTP/1.1 over a plain socket: one connection for the many files of an update."""
 
-from .. import own
+from ..builtin import own
 from ..errors import NotFoundError, NotModified, TransportError
 from . import Transport, unload
 from .wire import PLAIN, Body, Link, drop, number, quote, read_head

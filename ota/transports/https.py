@@ -1,6 +1,6 @@
 """HTTPS with the certificate authorities that you choose."""
 
-from .. import own
+from ..builtin import own
 from ..errors import TransportError
 from .http import HttpTransport
 

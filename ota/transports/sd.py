@@ -1,6 +1,6 @@
 """A folder of a mounted card, as a server's tree."""
 
-from .. import own
+from ..builtin import own
 from ..errors import NotFoundError, NotModified
 from . import Transport
 

@@ -1,6 +1,6 @@
 """What a transport is given, checked: its URL, credentials and headers. And where a redirect leads (RFC 3986)."""
 
-from .. import own
+from ..builtin import own
 from ..errors import TransportError
 from .wire import PLAIN, quote
 

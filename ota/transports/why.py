@@ -1,6 +1,6 @@
 """What an error says, and whether to try again: in RAM only after one."""
 
-from .. import own
+from ..builtin import own
 from ..errors import NotFoundError, OtaError
 from . import unload
 

@@ -1,6 +1,6 @@
 """What HTTP/1.1 looks like on the wire: a connection, the head and the body of a response."""
 
-from .. import own
+from ..builtin import own
 from ..errors import TransportError
 from . import Lines, ticks_diff, ticks_ms
 

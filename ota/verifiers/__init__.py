@@ -1,6 +1,6 @@
 """What must be true of a release before it may go live. One verifier a file; this one holds the base."""
 
-from .. import own
+from ..builtin import own
 from ..errors import PolicyError, SignatureError
 
 sha256 = own("hashlib").sha256

@@ -1,6 +1,6 @@
 """HS256 of JOSE: HMAC with SHA-256 (RFC 2104), over a message that comes in pieces."""
 
-from .. import own
+from ..builtin import own
 
 sha256 = own("hashlib").sha256
 

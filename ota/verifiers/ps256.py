@@ -1,6 +1,6 @@
 """RSASSA-PSS with SHA-256 and MGF1 over SHA-256 (RFC 8017, section 8.1.2), a salt of any length."""
 
-from .. import own
+from ..builtin import own
 from .rs256 import opened
 
 sha256 = own("hashlib").sha256

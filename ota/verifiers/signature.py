@@ -1,6 +1,6 @@
 """SignatureVerifier: only manifests that the holder of a key signed."""
 
-from .. import own
+from ..builtin import own
 from ..errors import SignatureError
 from . import Verifier
 

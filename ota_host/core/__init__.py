@@ -77,10 +77,11 @@ def sources(words, folder=None):
     made.update((f"ota/{name}.py", tree) for name, tree in writer.modules().items())
     made["ota/errors.py"] = _errors(program, choice, writer)
     made = {path: Owned().module(tree) for path, tree in made.items()}
-    made["ota/__init__.py"] = _init(program, lazy, choice, names)
+    made["ota/names.py"] = _names(program, lazy, choice, names)
     files = {path: ast.unparse(tree).encode() for path, tree in made.items()}
     files[f"ota/{FILE}"] = "".join(text + "\n" for text in texts).encode()
-    files["ota/bootguard.py"] = (program.folder / "bootguard.py").read_bytes()
+    for name in ("__init__", "bootguard", "builtin"):
+        files[f"ota/{name}.py"] = (program.folder / f"{name}.py").read_bytes()
     return dict(sorted(files.items()))
 
 
@@ -159,12 +160,12 @@ def _used(source):
 def file_names():
     """The names that files of a core may have."""
     modules = {*filter(None, LATE.values()), *PHASES.values(), *(m.split(".")[-1] for m in ALONE), "core", "clock", _APART, _TRIAL}
-    return {f"{name}.mpy" for name in modules | {"__init__", "bootguard", "errors", "hs256"}} | {FILE}
+    return {f"{name}.mpy" for name in modules | {"__init__", "bootguard", "builtin", "names", "errors", "hs256", "obstacles", "plan"}} | {FILE}
 
 
 def public(program):
     """The public names of the library: name -> module."""
-    homes = _homes(ast.parse((program.folder / "__init__.py").read_text())).value.value.split(";")
+    homes = _homes(ast.parse((program.folder / "names.py").read_text())).value.value.split(";")
     return {name: home.split()[0] for home in homes for name in home.split()[1:]}
 
 
@@ -172,8 +173,8 @@ def _homes(tree):
     return next(n for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "_HOMES")
 
 
-def _init(program, lazy, choice, names):
-    tree = ast.parse((program.folder / "__init__.py").read_text())
+def _names(program, lazy, choice, names):
+    tree = ast.parse((program.folder / "names.py").read_text())
     tree.body = tree.body[1:]
     homes = {}
     for name, module in lazy.items():

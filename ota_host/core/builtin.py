@@ -67,5 +67,5 @@ class Owned(ast.NodeTransformer):
         """`tree` (ast.Module) with its imports of built-in modules made safe."""
         tree = self.visit(tree)
         if self.used:
-            tree.body.insert(0, ast.ImportFrom(None, [ast.alias("own")], 1))
+            tree.body.insert(0, ast.ImportFrom("builtin", [ast.alias("own")], 1))
         return ast.fix_missing_locations(tree)

@@ -1,6 +1,6 @@
 """The files of a TUF client: what the server has comes into one folder, checked on its way."""
 
-from ... import own
+from ...builtin import own
 from ...errors import HashError, NotFoundError, TransportError, VerifyError
 from .metadata import Metadata
 

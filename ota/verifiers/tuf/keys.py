@@ -1,6 +1,6 @@
 """The keys of TUF: their three types, as PEM or hex, and whether a signature of theirs holds."""
 
-from ... import own
+from ...builtin import own
 
 a2b_base64 = own("binascii").a2b_base64
 unhexlify = own("binascii").unhexlify

@@ -1,6 +1,6 @@
 """Which roles a role of TUF delegates a target to."""
 
-from ... import own
+from ...builtin import own
 
 hexlify = own("binascii").hexlify
 sha256 = own("hashlib").sha256
