@@ -1,5 +1,7 @@
 """HTTPS on the real MicroPython: whom it trusts, and how it says whom not. On the Pico W: test_pico_tls.py."""
 
+import contextlib
+import json
 import re
 import shutil
 import ssl
@@ -80,6 +82,90 @@ print(outcome(t, "b"))
         assert plain.heard == []
     assert told[0] == "10 bytes"
     assert told[1].endswith(f"{ways[1]}: HttpsTransport needs https://")
+
+
+TWO = """
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+def ask(url, ca):
+    return outcome(HttpsTransport(url, ca=ca, retries=0), "x")
+d = ARGS[0]
+FORMS = {
+    "list of paths": [d + "/old.der", d + "/new.der"],
+    "tuple of content": (read(d + "/old.der"), read(d + "/new.pem")),
+    "path of DER": d + "/both.der",
+    "content in DER": read(d + "/both.der"),
+    "path of PEM": d + "/both.pem",
+    "content in PEM": read(d + "/both.pem"),
+    "one of both in a list": [d + "/both.pem"],
+    "words around PEM": d + "/words.pem",
+    "old alone": d + "/old.pem",
+    "new alone": d + "/new.der",
+}
+for name, ca in FORMS.items():
+    print(json.dumps([name] + [ask(url, ca)[-60:] for url in ARGS[1:]]))
+"""
+OTHER = "its certificate is not signed by the authority in ca="
+
+
+def test_several_authorities_are_trusted_at_once_in_whatever_form_they_come(tmp_path, runtime):  # noqa: F811
+    """Of each the servers' certificates are taken, also that of a third server by a redirect; no other."""
+    old, new, stranger = trustme.CA(), trustme.CA(), trustme.CA()
+    for name, pair in (("old", [old]), ("new", [new]), ("both", [old, new])):
+        (tmp_path / f"{name}.der").write_bytes(b"".join(map(der, pair)))
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(ca.cert_pem.bytes() for ca in pair))
+    pem = old.cert_pem.bytes().replace(b"\n", b"\r\n") + b"# the next one\r\n" + new.cert_pem.bytes().rstrip()
+    (tmp_path / "words.pem").write_bytes(b"0 of: sample\r\n" + pem)
+    with contextlib.ExitStack() as stack:
+        urls = []
+        for ca in (old, new, stranger):
+            wire = stack.enter_context(Wire(LENGTH, tls=context(ca.issue_cert("localhost"))))
+            urls.append(f"https://localhost:{wire.port}")
+        moved = f"HTTP/1.1 302 x\r\nLocation: {urls[1]}/y\r\nContent-Length: 0\r\n\r\n".encode()
+        wire = stack.enter_context(Wire(moved, tls=context(old.issue_cert("localhost"))))
+        told = [json.loads(line) for line in runtime(TWO, tmp_path, *urls, f"https://localhost:{wire.port}")]
+    assert len(told) == 10
+    for name, by_old, by_new, by_stranger, by_redirect in told:
+        assert by_old == "10 bytes" or name == "new alone" and by_old.endswith(OTHER), name
+        assert by_new == "10 bytes" or name == "old alone" and by_new.endswith(OTHER), name
+        assert (by_redirect == "10 bytes") == (not name.endswith("alone")), name
+        assert by_stranger.endswith(OTHER), name
+
+
+def test_an_authority_that_cannot_be_read_is_refused_by_its_name_when_the_transport_is_made(tmp_path, runtime):  # noqa: F811
+    """Never a part of a list or of a file without a word."""
+    ca = trustme.CA()
+    pem = ca.cert_pem.bytes()
+    contents = {
+        "empty": b"", "words": b"no certificate\n", "a key": ca.private_key_pem.bytes(), "half DER": der(ca)[:-5], "no more than a tag": b"0",
+        "one and a half in DER": der(ca) + der(ca)[:90], "DER and a newline": der(ca) + b"\n", "half PEM": pem[:-50],
+        "one and a half in PEM": pem + pem[:-50], "PEM with a wrong line": pem.replace(b"M", b"*"), "PEM of words": pem[:28] + b"\nd29yZHM=\n" + pem[-26:],
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "right").write_bytes(pem)
+    script = """
+def make(ca):
+    try:
+        HttpsTransport("https://h", ca=ca)
+    except OtaError as e:
+        return "%s: %s" % (type(e).__name__, e)
+for name in json.loads(ARGS[1]):
+    path = ARGS[0] + "/" + name
+    with open(path, "rb") as f:
+        content = f.read()
+    print(json.dumps([make(path), make([ARGS[0] + "/right", path]), make(content or b"0"), make((content or b"0",))]))
+print(json.dumps([make(ARGS[0] + "/missing"), make([5]), make([None]), make(5), make([]), make("")]))
+"""
+    *told, more = map(json.loads, runtime(script, tmp_path, json.dumps(list(contents))))
+    for name, said in zip(contents, told):
+        by_path = f"TransportError: ca {str(tmp_path / name)!r}: is not a certificate in DER or PEM, or is cut short"
+        assert said[:2] == [by_path, by_path]
+        assert all(s.startswith("TransportError: ca b") and s.endswith("or is cut short") for s in said[2:]), (name, said)
+    missing, *others = more
+    assert missing.lower().startswith(f"transporterror: ca {str(tmp_path / 'missing')!r}: no such file".lower())
+    assert all(s.startswith(("TransportError: ca ", "TransportError: https://h/: give ca=")) for s in others), others
 
 
 def test_a_firmware_that_shows_no_certificates_still_tells_a_wrong_authority(tmp_path):

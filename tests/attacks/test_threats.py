@@ -12,6 +12,7 @@ ATTACKS = (
     "Arbitrary installation", "Endless data", "Slow retrieval", "Extraneous files", "Fast-forward",
     "Indefinite freeze", "Malicious mirror", "Mix and match", "Rollback", "Key compromise", "Wrong software",
     "Dropped requests", "Partial bundle", "Eavesdropping", "Spoofed reports", "Path escape", "Captive portal",
+    "Header injection",
 )  # fmt: skip
 # TLS is the transport's: verifiers know nothing of it.
 BELOW = "Eavesdropping"
