@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import ssl
@@ -226,7 +227,7 @@ def test_the_page_about_https_works_from_its_first_command_to_the_update(tmp_pat
         pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
     page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
     blocks = {language: [t for name, t in BLOCK.findall(page) if name == language] for language in ("sh", "nginx", "python")}
-    for commands in blocks["sh"]:
+    for commands in blocks["sh"][:1]:
         done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     release(tmp_path / "www" / "sample", {"main.py": b"x = 1\n"})
@@ -242,3 +243,56 @@ ramflash.write("ca.der", {(tmp_path / "ca.der").read_bytes()!r})
         told = run_mp(STAGE + before + by_ntp + update.replace("localhost", f"localhost:{port}")).stdout
     assert told == "set\nreset\n"
     assert [path for _, _, path, *_ in requests(tmp_path)[:3]] == ["/sample/", "/sample/", "/sample/stable.manifest"]
+
+
+CHANGE = """
+import json, os, ramflash
+ramflash.mount(ramflash.Flash(128), "lfs2", True)  # before the library looks where it is
+import ota
+from ota import HttpsTransport, OtaError, Updater
+folder, servers = json.loads(os.getenv("ARGS"))
+with open(folder + "/old.der", "rb") as f:
+    ramflash.write("ca.der", f.read())
+for port in servers.split():
+    try:
+        ready = Updater(HttpsTransport("https://localhost:" + port + "/sample", ca="ca.der", retries=0)).run(reset=False)
+        ota.boot()
+        ota.boot()
+        ota.confirm()
+        print(ready, ota.status()["version"])
+    except OtaError as e:
+        print(e)
+"""
+
+
+def test_a_fleet_changes_its_authority_by_the_page_and_loses_no_board(tmp_path):
+    """Its commands, in its order: a board that takes part, one that was off meanwhile, and one without the steps."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
+    page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
+    for commands in [text for name, text in BLOCK.findall(page) if name == "sh"]:
+        done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    (tmp_path / "old.der").write_bytes((tmp_path / "ca.der").read_bytes())
+    assert (tmp_path / "both.der").read_bytes() == b"".join((tmp_path / f"{n}.der").read_bytes() for n in ("old", "next"))
+    releases = {seq: {"ca.der": (tmp_path / f"{name}.der").read_bytes()} for seq, name in enumerate(("old", "both", "next"), 1)}
+
+    def shows(seq, cert, key):
+        home = tmp_path / f"{seq}-{cert}"
+        release(home / "www" / "sample", releases[seq], seq=seq, version=f"v{seq}")
+        os.utime(home / "www" / "sample" / "stable.manifest", (seq, seq))  # what nginx makes its tags of
+        inside = f"listen 127.0.0.1:{{port}} ssl; ssl_certificate {tmp_path}/{cert}.pem; ssl_certificate_key {tmp_path}/{key}.key;"
+        return nginx(home, inside + " ssl_protocols TLSv1.2;")
+
+    with contextlib.ExitStack() as stack:
+        one, two, alone, crossed = (
+            str(stack.enter_context(shows(*server)))
+            for server in ((1, "server", "server"), (2, "server", "server"), (3, "server2", "server2"), (3, "chain", "server2"))
+        )
+        took_part, was_off, lost = (
+            run_mp(CHANGE, tmp_path, " ".join(ports)).stdout.splitlines()
+            for ports in ((one, two, alone, alone), (one, crossed, crossed, alone), (one, alone))
+        )
+    assert took_part == ["True v1", "True v2", "True v3", "False v3"]
+    assert was_off == ["True v1", "True v3", "False v3", "False v3"]
+    assert lost[0] == "True v1" and lost[1].endswith(OTHER), "so that the test would see a board that is lost"
