@@ -161,6 +161,45 @@ def test_a_board_without_a_clock_says_so():
     assert told == "OtaError: no clock to set: there is no machine.RTC"
 
 
+MIRRORS = """
+from ota import MirrorTransport, SdTransport
+t = MirrorTransport(SdTransport("/sd"), HttpTransport(ARGS[0]), HttpTransport(ARGS[1]))
+print(outcome(t), told)
+"""
+
+
+def test_of_mirrors_the_first_that_tells_a_date_sets_the_clock():
+    """One of them is a card, and the next tells none."""
+    with Wire(b"HTTP/1.1 200 x\r\nContent-Length: 0\r\n\r\n") as without, Wire(answer()) as wire:
+        assert board(MIRRORS, without.url, wire.url) == [f"{SECONDS} ['as before', {FIELDS}]"]
+        assert [len(w.heard) for w in (without, wire)] == [1, 1]
+
+
+def test_when_no_mirror_tells_a_date_the_error_is_that_of_the_last():
+    with Wire(answer("today")) as wire:
+        (told,) = board(MIRRORS, wire.url, wire.url)
+    assert told == f"TransportError: clock by {wire.url}/: Date is 'today' ['as before', 'as before']"
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        ("SdTransport('/sd')", "SdTransport"),
+        ("MirrorTransport(SdTransport('/sd'))", "SdTransport"),
+        ("Own()", "Own"),
+        ("'http://me:hunter2@h/'", "str"),
+        ("None", "NoneType"),
+    ],
+)
+def test_a_transport_without_a_server_is_an_error_that_names_it(made, kind):
+    script = f"""
+from ota import MirrorTransport, SdTransport, Transport
+class Own(Transport): pass
+print(outcome({made}), told)
+"""
+    assert board(script) == [f"OtaError: no date comes from a {kind}: use an HttpTransport []"]
+
+
 def test_the_update_that_follows_uses_the_connection_that_told_the_date(tmp_path):
     """A handshake is what TLS costs most: two of them in all."""
     ca = trustme.CA()

@@ -169,6 +169,23 @@ def test_no_mirrors_at_all_are_refused_at_once():
         MirrorTransport()
 
 
+@pytest.mark.parametrize("other", ["http://one.example/sample", None, 5])
+def test_what_is_no_transport_is_refused_as_a_mirror(other):
+    """A URL alone, above all; it is not shown, since it may hold a password."""
+    with pytest.raises(TransportError, match=f"a mirror is a {type(other).__name__}: use HttpTransport") as caught:
+        MirrorTransport(MemoryTransport({}), other)
+    assert "one.example" not in str(caught.value)
+
+
+def test_what_is_wrong_on_one_mirror_says_so_when_no_other_has_it():
+    """The status is 200, of an answer, when all of them answered; and none is asked twice for what will not change."""
+    sources = [MemoryTransport({"x": DATA}) for _ in range(2)]
+    it = mirrors(*sources)
+    with pytest.raises(TransportError, match="x is 200 bytes, the limit is 9; x is 200 bytes, the limit is 9") as caught:
+        it.open("x", limit=9)
+    assert caught.value.status == 200 and [source.asked for source in sources] == [["x"], ["x"]]
+
+
 def test_close_closes_every_mirror():
     closed = []
 

@@ -1,5 +1,8 @@
 """HTTPS on the real MicroPython: whom it trusts, and how it says whom not. On the Pico W: test_pico_tls.py."""
 
+import contextlib
+import json
+import os
 import re
 import shutil
 import ssl
@@ -82,6 +85,90 @@ print(outcome(t, "b"))
     assert told[1].endswith(f"{ways[1]}: HttpsTransport needs https://")
 
 
+TWO = """
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+def ask(url, ca):
+    return outcome(HttpsTransport(url, ca=ca, retries=0), "x")
+d = ARGS[0]
+FORMS = {
+    "list of paths": [d + "/old.der", d + "/new.der"],
+    "tuple of content": (read(d + "/old.der"), read(d + "/new.pem")),
+    "path of DER": d + "/both.der",
+    "content in DER": read(d + "/both.der"),
+    "path of PEM": d + "/both.pem",
+    "content in PEM": read(d + "/both.pem"),
+    "one of both in a list": [d + "/both.pem"],
+    "words around PEM": d + "/words.pem",
+    "old alone": d + "/old.pem",
+    "new alone": d + "/new.der",
+}
+for name, ca in FORMS.items():
+    print(json.dumps([name] + [ask(url, ca)[-60:] for url in ARGS[1:]]))
+"""
+OTHER = "its certificate is not signed by the authority in ca="
+
+
+def test_several_authorities_are_trusted_at_once_in_whatever_form_they_come(tmp_path, runtime):  # noqa: F811
+    """Of each the servers' certificates are taken, also that of a third server by a redirect; no other."""
+    old, new, stranger = trustme.CA(), trustme.CA(), trustme.CA()
+    for name, pair in (("old", [old]), ("new", [new]), ("both", [old, new])):
+        (tmp_path / f"{name}.der").write_bytes(b"".join(map(der, pair)))
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(ca.cert_pem.bytes() for ca in pair))
+    pem = old.cert_pem.bytes().replace(b"\n", b"\r\n") + b"# the next one\r\n" + new.cert_pem.bytes().rstrip()
+    (tmp_path / "words.pem").write_bytes(b"0 of: sample\r\n" + pem)
+    with contextlib.ExitStack() as stack:
+        urls = []
+        for ca in (old, new, stranger):
+            wire = stack.enter_context(Wire(LENGTH, tls=context(ca.issue_cert("localhost"))))
+            urls.append(f"https://localhost:{wire.port}")
+        moved = f"HTTP/1.1 302 x\r\nLocation: {urls[1]}/y\r\nContent-Length: 0\r\n\r\n".encode()
+        wire = stack.enter_context(Wire(moved, tls=context(old.issue_cert("localhost"))))
+        told = [json.loads(line) for line in runtime(TWO, tmp_path, *urls, f"https://localhost:{wire.port}")]
+    assert len(told) == 10
+    for name, by_old, by_new, by_stranger, by_redirect in told:
+        assert by_old == "10 bytes" or name == "new alone" and by_old.endswith(OTHER), name
+        assert by_new == "10 bytes" or name == "old alone" and by_new.endswith(OTHER), name
+        assert (by_redirect == "10 bytes") == (not name.endswith("alone")), name
+        assert by_stranger.endswith(OTHER), name
+
+
+def test_an_authority_that_cannot_be_read_is_refused_by_its_name_when_the_transport_is_made(tmp_path, runtime):  # noqa: F811
+    """Never a part of a list or of a file without a word."""
+    ca = trustme.CA()
+    pem = ca.cert_pem.bytes()
+    contents = {
+        "empty": b"", "words": b"no certificate\n", "a key": ca.private_key_pem.bytes(), "half DER": der(ca)[:-5], "no more than a tag": b"0",
+        "one and a half in DER": der(ca) + der(ca)[:90], "DER and a newline": der(ca) + b"\n", "half PEM": pem[:-50],
+        "one and a half in PEM": pem + pem[:-50], "PEM with a wrong line": pem.replace(b"M", b"*"), "PEM of words": pem[:28] + b"\nd29yZHM=\n" + pem[-26:],
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "right").write_bytes(pem)
+    script = """
+def make(ca):
+    try:
+        HttpsTransport("https://h", ca=ca)
+    except OtaError as e:
+        return "%s: %s" % (type(e).__name__, e)
+for name in json.loads(ARGS[1]):
+    path = ARGS[0] + "/" + name
+    with open(path, "rb") as f:
+        content = f.read()
+    print(json.dumps([make(path), make([ARGS[0] + "/right", path]), make(content or b"0"), make((content or b"0",))]))
+print(json.dumps([make(ARGS[0] + "/missing"), make([5]), make([None]), make(5), make([]), make("")]))
+"""
+    *told, more = map(json.loads, runtime(script, tmp_path, json.dumps(list(contents))))
+    for name, said in zip(contents, told):
+        by_path = f"TransportError: ca {str(tmp_path / name)!r}: is not a certificate in DER or PEM, or is cut short"
+        assert said[:2] == [by_path, by_path]
+        assert all(s.startswith("TransportError: ca b") and s.endswith("or is cut short") for s in said[2:]), (name, said)
+    missing, *others = more
+    assert missing.lower().startswith(f"transporterror: ca {str(tmp_path / 'missing')!r}: no such file".lower())
+    assert all(s.startswith(("TransportError: ca ", "TransportError: https://h/: give ca=")) for s in others), others
+
+
 def test_a_firmware_that_shows_no_certificates_still_tells_a_wrong_authority(tmp_path):
     """Before `verify_callback`: a self-signed certificate is then just one of another authority."""
     (tmp_path / "ca.der").write_bytes(CASES["self-signed"].ca)
@@ -140,7 +227,7 @@ def test_the_page_about_https_works_from_its_first_command_to_the_update(tmp_pat
         pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
     page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
     blocks = {language: [t for name, t in BLOCK.findall(page) if name == language] for language in ("sh", "nginx", "python")}
-    for commands in blocks["sh"]:
+    for commands in blocks["sh"][:1]:
         done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     release(tmp_path / "www" / "sample", {"main.py": b"x = 1\n"})
@@ -156,3 +243,56 @@ ramflash.write("ca.der", {(tmp_path / "ca.der").read_bytes()!r})
         told = run_mp(STAGE + before + by_ntp + update.replace("localhost", f"localhost:{port}")).stdout
     assert told == "set\nreset\n"
     assert [path for _, _, path, *_ in requests(tmp_path)[:3]] == ["/sample/", "/sample/", "/sample/stable.manifest"]
+
+
+CHANGE = """
+import json, os, ramflash
+ramflash.mount(ramflash.Flash(128), "lfs2", True)  # before the library looks where it is
+import ota
+from ota import HttpsTransport, OtaError, Updater
+folder, servers = json.loads(os.getenv("ARGS"))
+with open(folder + "/old.der", "rb") as f:
+    ramflash.write("ca.der", f.read())
+for port in servers.split():
+    try:
+        ready = Updater(HttpsTransport("https://localhost:" + port + "/sample", ca="ca.der", retries=0)).run(reset=False)
+        ota.boot()
+        ota.boot()
+        ota.confirm()
+        print(ready, ota.status()["version"])
+    except OtaError as e:
+        print(e)
+"""
+
+
+def test_a_fleet_changes_its_authority_by_the_page_and_loses_no_board(tmp_path):
+    """Its commands, in its order: a board that takes part, one that was off meanwhile, and one without the steps."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
+    page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
+    for commands in [text for name, text in BLOCK.findall(page) if name == "sh"]:
+        done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    (tmp_path / "old.der").write_bytes((tmp_path / "ca.der").read_bytes())
+    assert (tmp_path / "both.der").read_bytes() == b"".join((tmp_path / f"{n}.der").read_bytes() for n in ("old", "next"))
+    releases = {seq: {"ca.der": (tmp_path / f"{name}.der").read_bytes()} for seq, name in enumerate(("old", "both", "next"), 1)}
+
+    def shows(seq, cert, key):
+        home = tmp_path / f"{seq}-{cert}"
+        release(home / "www" / "sample", releases[seq], seq=seq, version=f"v{seq}")
+        os.utime(home / "www" / "sample" / "stable.manifest", (seq, seq))  # what nginx makes its tags of
+        inside = f"listen 127.0.0.1:{{port}} ssl; ssl_certificate {tmp_path}/{cert}.pem; ssl_certificate_key {tmp_path}/{key}.key;"
+        return nginx(home, inside + " ssl_protocols TLSv1.2;")
+
+    with contextlib.ExitStack() as stack:
+        one, two, alone, crossed = (
+            str(stack.enter_context(shows(*server)))
+            for server in ((1, "server", "server"), (2, "server", "server"), (3, "server2", "server2"), (3, "chain", "server2"))
+        )
+        took_part, was_off, lost = (
+            run_mp(CHANGE, tmp_path, " ".join(ports)).stdout.splitlines()
+            for ports in ((one, two, alone, alone), (one, crossed, crossed, alone), (one, alone))
+        )
+    assert took_part == ["True v1", "True v2", "True v3", "False v3"]
+    assert was_off == ["True v1", "True v3", "False v3", "False v3"]
+    assert lost[0] == "True v1" and lost[1].endswith(OTHER), "so that the test would see a board that is lost"

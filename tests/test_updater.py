@@ -664,3 +664,10 @@ tell(root=os.listdir("/flash"), data=os.listdir("/flash/data"))
         servers[0],
     )
     assert "main.py.ota-new" in facts["root"] and facts["data"] == []
+
+
+@pytest.mark.parametrize("given", ["http://me:hunter2@192.168.2.100/sample", None])
+def test_an_updater_of_what_is_no_transport_is_refused_when_it_is_made(given):
+    """A URL alone, above all; it is not shown, since it may hold a password."""
+    facts = board(f"from ota.updater import Updater\ntell(said=error(Updater, {given!r}))")
+    assert facts["said"] == f"OtaError: transport is a {type(given).__name__}: use HttpTransport(url)"

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from attacks.scene import Site
+from attacks.scene import V1, V2, Publisher, Site, on_board
 from support import release, told_by
 from test_differences import files_of, two, world  # noqa: F401 (fixtures)
 from test_packed import NEW, OLD
@@ -236,3 +236,69 @@ def test_a_web_page_in_place_of_a_manifest_is_said_to_be_one_and_whose(page, awa
         facts = told_by(BOARD + 'power_up()\ntell(said=error(over("it").run, reset=False))', site.url)
         where = site.url + ("/login" if away else "/it/stable.manifest")
     assert facts["said"] == f"ManifestError: manifest: line 1: is not a JSON object but of a web page, {where}"
+
+
+UPDATE = """
+power_up_with_root()
+install("v1")
+told = attempt("v2")["said"]
+boot(2)
+tell(said=told, main=live()["main.py"], asked=EVENTS)
+"""
+
+
+def tuf_server(tmp_path, wrong):
+    """A TUF publisher, and a `Site` of v1 and v2; for v2 `wrong(name, content)` gives the answer, None for the right one."""
+    publisher = Publisher(tmp_path, "tuf")
+    trees = {"v1": publisher.publish(V1, 1)}
+    publisher.repository.next_root()
+    trees["v2"] = publisher.publish(V2, 2)
+    return publisher, Site(lambda tree, name: tree == "v2" and wrong(name, trees[tree].get(name)) or trees[tree].get(name))
+
+
+def test_a_bucket_that_says_403_for_a_root_that_is_not_there_ends_the_chain_of_roots(tmp_path):
+    """A new root comes first; python-tuf takes a 403 for the end as well."""
+    publisher, site = tuf_server(tmp_path, lambda name, content: None if content else answer(403, PAGE))
+    with site:
+        facts = on_board(publisher, site, UPDATE)
+        asked = site.of("v2")
+    assert (facts["said"], facts["main"]) == ("no error", "main 2")
+    assert asked[:3] == ["tuf/2.root.json", "tuf/3.root.json", "tuf/timestamp.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("tuf/3.root.json", answer(403, Retry_After=60)),  # a limit of requests
+        ("tuf/3.root.json", answer(401)),
+        ("tuf/timestamp.json", answer(403)),
+        ("tuf/3.snapshot.json", answer(403)),
+        ("tuf/3.targets.json", answer(403)),
+    ],
+)
+def test_no_other_refusal_of_metadata_means_that_there_is_none(tmp_path, name, refused):
+    """Else whoever can make a server refuse would hold the next root back."""
+    publisher, site = tuf_server(tmp_path, lambda asked, content: refused if asked == name else None)
+    with site:
+        facts = on_board(publisher, site, UPDATE)
+    assert facts["said"].startswith(f"TransportError: GET {site.url}/v2/{name}: status 40") and facts["main"] == "main 1"
+
+
+@pytest.mark.parametrize("name", ["tuf/2.root.json", "tuf/timestamp.json", "tuf/3.snapshot.json", "tuf/3.targets.json"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_metadata_that_is_cut_short_is_asked_for_again_as_often_as_retries_says(tmp_path, name, times):
+    left = [times]
+
+    def wrong(asked, content):
+        if asked != name or not left[0]:
+            return None
+        left[0] -= 1
+        return answer(body=content[:100], length=len(content))
+
+    publisher, site = tuf_server(tmp_path, wrong)
+    with site:
+        facts = on_board(publisher, site, UPDATE, retries=1)
+        asked = site.of("v2").count(name)
+    assert asked == 2
+    assert facts["main"] == ("main 2" if times == 1 else "main 1")
+    assert facts["said"] == "no error" or times == 2 and facts["said"] == f"TransportError: {name} broke off at 100: connection closed"

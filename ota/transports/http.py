@@ -110,7 +110,8 @@ class HttpTransport(Transport):
         # `%2F` is a slash that parts nothing: roles of TUF may have one in their name.
         url = self._url + quote(name).replace("%252F", "%2F")
         extra = "Range: bytes=%d-\r\n" % start if start else ""
-        if etag:
+        # No server goes on by a weak tag; whether it has changed is seen when it comes.
+        if etag and not (start and etag[:2] == "W/"):
             extra += "%s: %s\r\n" % ("If-Range" if start else "If-None-Match", etag)
         for _ in range(_REDIRECTS + 1):
             body = None  # or the link, as long as there is none: what to close

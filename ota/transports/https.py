@@ -87,16 +87,17 @@ def _each(ca, use):
             if isinstance(source, str):
                 with open(source, "rb") as f:
                     data = f.read()
-            blocks = data.split(b"-----BEGIN CERTIFICATE-----")
-            for block in blocks[1:]:  # PEM, which older firmwares do not read
-                _each(own("binascii").a2b_base64(block.split(b"-")[0]), use)
-            at = 0
-            while len(blocks) == 1 and (at < len(data) or not at):
-                end = _part(data, at)[1]
-                if data[at] != 48 or end > len(data):
-                    raise ValueError
-                use(data[at:end])
-                at = end
+            ders = data.split(b"-----BEGIN CERTIFICATE-----")
+            if len(ders) > 1:  # PEM, which older firmwares do not read
+                ders = [own("binascii").a2b_base64(pem.split(b"-")[0]) for pem in ders[1:]]
+            for der in ders:
+                at = 0
+                while at < len(der) or not at:
+                    end = _part(der, at)[1]
+                    if der[at] != 48 or end > len(der):
+                        raise ValueError
+                    use(der[at:end])
+                    at = end
         except (OSError, ValueError, TypeError, AttributeError, IndexError) as e:
             from .why import say
 

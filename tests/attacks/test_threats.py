@@ -13,6 +13,7 @@ ATTACKS = (
     "Indefinite freeze", "Malicious mirror", "Mix and match", "Rollback", "Key compromise", "Wrong software",
     "Dropped requests", "Partial bundle", "Eavesdropping", "Spoofed reports", "Path escape", "Captive portal",
     "Expired by delay", "Clock poisoning", "Half a library", "Path kind",
+    "Header injection",
 )  # fmt: skip
 # TLS is the transport's: verifiers know nothing of it.
 BELOW = "Eavesdropping"
