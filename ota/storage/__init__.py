@@ -154,12 +154,13 @@ def guarded(steps):
     try:
         with ours:
             begin(steps)
+            # In a large heap there is room for more of it, and a collection takes longer.
+            most = max(1024, getattr(gc, "mem_free", int)() // 16)
         while True:
             before = threshold()
             try:
                 with ours:
-                    # In a large heap there is room for more of it, and a collection takes longer.
-                    threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
+                    threshold(most)
                     step = next(steps)
             finally:
                 threshold(before)
