@@ -146,6 +146,7 @@ def begin(*steps):
         except (OSError, OtaError):
             pass  # what it had open is closed all the same
     _running[:] = steps
+    gc.collect()  # and so is what an error has left
 
 
 def guarded(steps):
