@@ -93,11 +93,10 @@ class _Staged:
         self.etag = None
         self.hasher = new_hasher()
         self.done = done
+        self._out = None
         self._open()
 
     def _open(self):
-        self._out = self.u.storage.open(self.path + NEW, "ab" if self.done else "wb")
-        self.close = self._out.close
         # Where it is closed, and opened again: at the end of a block of littlefs, since to go on
         # in one copies it. Block n begins with a pointer of 4 bytes for each time that 2 divides
         # n, and one more.
@@ -107,6 +106,11 @@ class _Staged:
         edge = n * body + 8 + 4 * bin(n - 1).encode().count(b"1")  # a text would be a name more
         if n > 0 and edge > self.done:
             self._stop = edge
+        # Last: nothing fails from here on, and leaves the file open to whoever collects it.
+        self._out = self.u.storage.open(self.path + NEW, "ab" if self.done else "wb")
+
+    def close(self):
+        self._out.close()
 
     def write(self, chunk):
         left = self._stop - self.done

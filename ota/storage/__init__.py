@@ -147,6 +147,7 @@ def begin(*steps):
         except (OSError, OtaError):
             pass  # what it had open is closed all the same
     _running[:] = steps
+    gc.collect()  # and so is what an error has left
 
 
 def guarded(steps):
@@ -155,12 +156,13 @@ def guarded(steps):
     try:
         with ours:
             begin(steps)
+            # In a large heap there is room for more of it, and a collection takes longer.
+            most = max(1024, getattr(gc, "mem_free", int)() // 16)
         while True:
             before = threshold()
             try:
                 with ours:
-                    # In a large heap there is room for more of it, and a collection takes longer.
-                    threshold(max(1024, getattr(gc, "mem_free", int)() // 16))
+                    threshold(most)
                     step = next(steps)
             finally:
                 threshold(before)
