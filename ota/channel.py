@@ -167,6 +167,8 @@ class Channel:
 
             drop(u, state)
         state["next"] = ""
+        if not state["live"]:  # its slot may get the next manifest, and a cut come before `adopt`
+            save(u.root, state)
         if self._crc and not state["live"]:  # it has turned out to be no base for a difference
             release.close()
         if not release.reader:

@@ -57,3 +57,17 @@ def test_the_file_in_the_place_of_a_folder_stays_when_the_folder_is_cleaned(serv
     release(third, OLD, version="v3.0.0", seq=3)
     facts = told_by(BEGIN + script + END, *servers, third, heap="8M")
     assert facts["files"] == {p: d.decode() for p, d in OLD.items()}
+
+
+def test_a_damaged_live_manifest_is_not_replaced_by_the_next_before_its_files_are_there(servers):
+    """At every step of the staging the board says neither the next version nor its seq: a cut would make that true."""
+    script = """
+ramflash.write(".ota/" + load("/flash")["live"], b"?")
+said = []
+for _ in updater(ARGS[1]).steps():
+    said.append((status()["version"], status()["seq"]))
+tell(said=said)
+"""
+    release(servers[1], {**OLD, "boot.py": b"boot 2", "main.py": b"main 2"}, version="v2.0.0", seq=2)
+    said = told_by(BEGIN + script, *servers, heap="8M")["said"]
+    assert len(said) > 8 and ["v2.0.0", 2] not in said, said
