@@ -350,26 +350,25 @@ def _move(src, dst):
 
 
 def _erase(path):
-    # Gives whether there was something; of a folder all that is in it goes.
+    # Of a folder all that is in it goes.
     try:
-        return _try(os.remove, path) is None
+        return _try(os.remove, path)
     except OSError:
         if exists(path) != 2:
             raise
     for name in os.listdir(path):
         _erase(path + "/" + name)
     os.rmdir(path)
-    return True
 
 
 def _drop(root, path):
-    # Remove it, and the folders that it leaves empty.
-    if not _erase(root + path):
-        return
+    # Remove it, and the folders that it leaves empty, also after a cut between the two.
+    _erase(root + path)
     while "/" in path:
         path = path[: path.rfind("/")]
         try:
-            os.rmdir(root + path)
+            if exists(root + path) == 2:  # littlefs removes a file as well
+                os.rmdir(root + path)
         except OSError as e:
             if e.errno == 5:  # EIO; else it is not empty
                 raise
@@ -398,7 +397,7 @@ def _backward(root, path, x, y, vital):
         return
     if staged and not there:
         _drop(root, path + NEW)
-    elif not staged and there == 1:  # else it is the application's
+    elif not staged and there < 2:  # else it is the application's
         _drop(root, path)
     if exists(live + OLD) == 2:  # it was a folder
         _move(live + OLD, live)

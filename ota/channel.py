@@ -134,8 +134,10 @@ class Channel:
             from .staging import drop
             drop(u, state)
         state["next"] = ""
-        if self._crc and not state["live"]:
-            release.close()  # it has turned out to be no base for a difference
+        if not state["live"]:
+            save(u.root, state)  # its slot may get the next manifest, and a cut come before `adopt`
+            if self._crc:
+                release.close()  # it has turned out to be no base for a difference
         if not release.reader:
             seq = release.seq
             if not self.find(state, release) or release.seq != seq:

@@ -116,15 +116,22 @@ def umount(flash, at="/flash"):
     vfs.umount(at)
 
 
-def write(path, data):
-    """Write a file, with its folders."""
+def folder(path):
+    """Make a folder, and those above it."""
     done = ""
-    for part in path.split("/")[:-1]:
-        done += part + "/"
+    for part in path.split("/"):
+        done += part
         try:
-            os.mkdir(done[:-1])
+            os.mkdir(done)
         except OSError:
             pass
+        done += "/"
+
+
+def write(path, data):
+    """Write a file, with its folders."""
+    if "/" in path:
+        folder(path[: path.rfind("/")])
     with open(path, "wb") as f:
         f.write(data)
 
@@ -134,14 +141,20 @@ def read(path):
         return f.read()
 
 
-def tree(folder="", of=read):
-    """All files below the current folder: {path: of(path)}, by default the content, without what is in .ota/."""
+def tree(folder="", of=read, empty=None):
+    """All files below the current folder: {path: of(path)}, by default the content, without what is in .ota/.
+
+    Where `empty` is given, {path/: empty} for each folder that nothing is in, too.
+    """
     found = {}
-    for entry in os.ilistdir(folder[:-1] or "."):
+    entries = list(os.ilistdir(folder[:-1] or "."))
+    if folder and not entries and empty is not None:
+        found[folder] = empty
+    for entry in entries:
         path = folder + entry[0]
         if entry[1] & 0x4000:
             if path != ".ota":
-                found.update(tree(path + "/", of))
+                found.update(tree(path + "/", of, empty))
         else:
             found[path] = of(path)
     return found
