@@ -361,10 +361,11 @@ def _erase(path):
     os.rmdir(path)
 
 
-def _drop(root, path):
-    # Remove it, and the folders that it leaves empty, also after a cut between the two.
+def _drop(root, path, stays=None):
+    # Remove it, and the folders that it leaves empty, also after a cut between the two; where
+    # another file stays beside it there are none.
     _erase(root + path)
-    while "/" in path:
+    while "/" in path and not stays:
         path = path[: path.rfind("/")]
         try:
             if exists(root + path) == 2:  # littlefs removes a file as well
@@ -406,7 +407,7 @@ def _backward(root, path, x, y, vital):
 def _clean(root, path, x, y, vital):
     for suffix in (NEW, OLD):
         try:
-            _drop(root, path + suffix)
+            _drop(root, path + suffix, x and y)
         except OSError as e:  # the next release comes all the same
             _left.append(path)
             note("left over: %s%s: %r" % (path, suffix, e))

@@ -13,7 +13,6 @@ getrandbits = own("random").getrandbits
 class Channel:
     """Finds and stages the newest release of one channel for the Updater `u`."""
 
-    # Code is imported where it is needed, and unloaded: what reads a manifest is not in RAM while files come.
 
     def __init__(self, u, name):
         self._u = u
@@ -21,10 +20,9 @@ class Channel:
         self._crc = ""  # see _ask
 
     def find(self, state, release, whole=False, tries=0):
-        """Fill `release` and return True when the channel offers one for this board.
+        """Fill `release` and return True when the channel offers one for this board; only the header is read.
 
-        One request, two when the server has no difference from what is live; of the manifest only
-        the header is read yet. With `whole` no difference is asked for; `tries` broke off already.
+        One request, two without a difference from what is live. With `whole` no difference is asked for.
         """
         u = self._u
         live = header(u.root, state["live"])
