@@ -112,7 +112,9 @@ def _transport(host, project, auth, timeout):
         a2b_base64 = own("binascii").a2b_base64
 
         options["user"], options["password"] = a2b_base64(auth).decode().split(":", 1)
-    url = "%s/%s/" % (host, project)
+    from .transports.wire import PLAIN, quote
+
+    url = "%s/%s/" % (host, quote(project, PLAIN + "%"))  # which may have any character
     if not host.lower().startswith("https:"):
         from .transports.http import HttpTransport
 

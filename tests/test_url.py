@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import Wire
+from support import run_mp
 from test_http import LENGTH, client, client_on_pc, runtime  # noqa: F401 (a fixture)
 
 from ota import HttpTransport
@@ -145,10 +146,11 @@ for options in json.loads(ARGS[0]):
 """
     told = list(map(json.loads, runtime(script, json.dumps(list(fixed.values())))))
     for (name, options), said in zip(BAD_HEADS.items(), told):
-        what = list(options)[-1]
-        assert said.startswith("TransportError: ") and said.endswith("see that it has no line break"), name
-        assert "secret" not in said and "Evil" not in said.split("is not text")[1], name
-        assert said.split(" ")[1].strip("s=") in (what, "header", "user"), name
+        what, _, why = said.rpartition(": ")
+        assert why == "not text that HTTP allows there, such as one with a line break", name
+        assert what.startswith(("TransportError: user=, password=, token= or headers=", "TransportError: header ")), name
+        assert "secret" not in said and (name.startswith("name") or "Evil" not in said), name
+        assert "header" not in options or "X-Key" in what or list(options["headers"])[0] in what, name
 
 
 @given(
@@ -235,3 +237,23 @@ def test_a_host_in_capitals_is_the_server_of_the_credentials_all_the_same():
 
     assert split("http://H.Example/x")[0] == split("HTTP://h.example:80/y")[0]
     assert HttpTransport("HTTP://H.example", token="t")._root[0] == "http://h.example:80"
+
+
+LEGACY = """
+import json, os, ramflash
+ramflash.mount(ramflash.Flash(), "lfs2", True)
+from micropython_ota import check_version
+for host, project in json.loads(json.loads(os.getenv("ARGS"))[0]):
+    print(check_version(host, project))
+"""
+
+
+def test_the_legacy_functions_take_a_project_of_any_name_and_a_scheme_in_capitals():
+    """As `micropython_ota` did; what is quoted already stays."""
+    body = b"HTTP/1.1 200 x\r\nContent-Length: 2\r\n\r\nv2"
+    with Wire(body) as wire:
+        asked = [[wire.url, "b\u00fcro 1"], [wire.url.replace("http", "HTTP"), "a%20b/c"], ["HTTPS://h.example", "x"]]
+        told = run_mp(LEGACY, json.dumps(asked)).stdout.splitlines()
+        paths = [heard.split(" ")[1] for heard in wire.heard]
+    assert told[:2] == ["(True, 'v2')"] * 2 and "put the certificate authority of the server" in told[2]
+    assert paths == ["/b%C3%BCro%201/version", "/a%20b/c/version"]

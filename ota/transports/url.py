@@ -83,20 +83,16 @@ def head(agent, user, password, token, headers):
     Raises:
         TransportError: one of them would add a header or a request, or is the transport's own.
     """
-    what = "user= or password="
+    what = "user=, password=, token= or headers="
     lines = agent
     seen = _OURS.split()
     try:
         pair = (user or "") + ":" + (password or "")
-        if ":" in (user or "") or min(pair.encode()) < 32:
+        if ":" in (user or "") or min(pair.encode()) < 32 or " " in (token or ""):
             raise ValueError
-        what = "headers="
         pairs = list((headers or {}).items())
         if token:
-            what = "token="
             pairs.append(("Authorization", "Bearer " + token))
-            if " " in token:
-                raise ValueError
         elif len(pair) > 1:
             pairs.append(("Authorization", "Basic " + own("binascii").b2a_base64(pair.encode()).decode().strip()))
         for name, value in pairs:
@@ -110,5 +106,5 @@ def head(agent, user, password, token, headers):
             if low == "user-agent":
                 lines = lines[len(agent) :]
     except (AttributeError, TypeError, ValueError):
-        raise TransportError("%s is not text that HTTP allows there: see that it has no line break" % what)
+        raise TransportError("%s: not text that HTTP allows there, such as one with a line break" % what)
     return lines
