@@ -614,6 +614,7 @@ def _prepare(root, home, state, damaged):
         why, path = ("no room", 0) if e.errno in _FULL else (repr(e), None)
     why = "seq %s not installed: %s" % (state["seq"], why)
     _say(why)
+    gc.collect()  # closes the manifests, whose slots may be written again
     abandon(root, state, None if path in (None, "") else [state["seq"], why, path])
 
 

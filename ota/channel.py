@@ -13,7 +13,6 @@ getrandbits = own("random").getrandbits
 class Channel:
     """Finds and stages the newest release of one channel for the Updater `u`."""
 
-
     def __init__(self, u, name):
         self._u = u
         self._name = name
@@ -69,7 +68,7 @@ class Channel:
         return about, look_again(self._u, about)
 
     def _tagged(self):
-        # What an etag is of, for two objects may have the same. In 128 bytes littlefs keeps the state in a list.
+        # What an etag is of, for two objects may have the same; short, to keep the state in its list.
         return self._name + ("/%s" % self._crc[:4] if self._crc else "")
 
     def _ask(self, state, live, time, whole):

@@ -1,5 +1,6 @@
 """What an update needs to know and to note before its files come. `u` is the Updater."""
 
+import gc
 import sys
 
 from .builtin import own
@@ -122,6 +123,7 @@ def prepare(u, state, slot, release):
         yield from adopt(u, state, slot)
         check_space(u, state["live"], slot)
     except (PolicyError, StorageError) as e:
+        gc.collect()  # closes what the walk along the manifests has open: it may be removed only then
         u.storage.remove(".ota/" + slot)
         if hasattr(e, "by"):
             state.update({"blocked": [release.seq, str(e), e.by], "etag": release.etag})

@@ -114,7 +114,7 @@ def test_every_public_name_is_there_on_cpython_and_no_other():
         ota.nothing  # noqa: B018
 
 
-def test_importing_ota_and_an_idle_boot_keep_under_2_kb_of_heap(tmp_path):
+def test_importing_ota_and_an_idle_boot_keep_under_2200_bytes_of_heap(tmp_path):
     """In the middle of ten: the firmware's table of names grows in steps, wherever one happens to fall."""
     script = """
 import gc, json, os
@@ -130,7 +130,7 @@ print(gc.mem_alloc() - before)
     # As on a board: the name of the file, which stays in RAM, has no long path.
     (tmp_path / "ota").symlink_to(ROOT / "ota")
     kept = sorted(int(run_mp(script, 6 * n, cwd=tmp_path, path=[""]).stdout) for n in range(10))
-    assert kept[5] <= 2048, kept
+    assert kept[5] <= 2200, kept
 
 
 def test_an_idle_boot_looks_at_two_files_and_writes_nothing():
