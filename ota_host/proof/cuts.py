@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 import sys
-from binascii import hexlify
 
 import ramflash
+from oracle import Oracle, record, staged, tree
 
 HOME = "/flash"
 OUTSIDE = 199  # of so many states one is also looked at by another reader
 JOB = {}
+TIME = sys.modules.get("time") or __import__("time")
+DROPPED = []  # generators that were stopped, each with the files that were open
 
 
 def _forget():
@@ -31,15 +33,48 @@ def library(on_flash):
             sys.path.insert(0, HOME)
 
 
-def boot():
-    library(True)
+class Faulty:
+    """The module `os` of a board on which some calls fail: see `Scenario.faults`."""
+
+    left = []  # of each fault how many calls still fail since the last power-on; below 0: all of them
+
+    def __getattr__(self, name):
+        do = getattr(os, name)
+        if not any(fault[0] == name for fault in JOB["faults"]):
+            return do
+
+        def call(*paths):
+            for i, (what, end, errno, _) in enumerate(JOB["faults"]):
+                if what == name and self.left[i] and any(path.endswith(end) for path in paths):
+                    self.left[i] -= 1
+                    raise OSError(errno)
+            return do(*paths)
+
+        return call
+
+
+def repair():
+    """From here to the next power-on nothing fails any more."""
+    Faulty.left = [0] * len(JOB["faults"])
+
+
+def _load():
     import ota
 
-    ota.boot(HOME)
+    if JOB["faults"]:
+        __import__("ota.bootguard")
+        sys.modules["ota.bootguard"].os = Faulty()
+    return ota
+
+
+def boot():
+    library(True)
+    _load().boot(HOME)
 
 
 def confirm():
     library(True)
+    _load()
     from ota.trial import confirm
 
     confirm(HOME)
@@ -47,6 +82,7 @@ def confirm():
 
 def rollback():
     library(True)
+    _load()
     from ota.trial import rollback
 
     rollback(HOME)
@@ -61,6 +97,7 @@ def status():
 
 def updater(server):
     library(False)
+    _load()
     # By its public names, as a core has no others.
     from ota import SdTransport, Updater
 
@@ -73,26 +110,41 @@ def updater(server):
     return u
 
 
-def stage(server, chunks=None):
+def stage(server, chunks=None, close=True):
     from_server = updater(server).steps()
     for _ in from_server:
         if chunks is not None:
             chunks -= 1
             if chunks < 0:
                 break
-    from_server.close()
+    if chunks is not None:
+        DROPPED.append((from_server, ramflash._files[:]))
+    if close:
+        from_server.close()
 
 
-def fill():
-    """What an application does to a flash: leave no room."""
-    for n in range(1000):
-        try:
-            with open("filler%d.bin" % n, "wb") as f:
-                f.write(bytes(JOB["block"]))
-        except OSError as e:
-            if e.errno != 28:
-                raise
-            return
+def stage_if_allowed(server):
+    """As `stage`, of a release that the board may refuse."""
+    updater(server)
+    from ota import OtaError
+
+    try:
+        stage(server)
+    except OtaError:
+        pass
+
+
+def fill(names=False):
+    """What an application does to a flash: leave no room, with `names` not even for one more small file."""
+    for size in (JOB["block"], 250, 1) if names else (JOB["block"],):
+        for n in range(1000):
+            try:
+                with open("filler%d.%d" % (n, size), "wb") as f:
+                    f.write(bytes(size))
+            except OSError as e:
+                if e.errno not in (28, 36):
+                    raise
+                break
 
 
 def free():
@@ -102,64 +154,108 @@ def free():
             os.remove(name)
 
 
+def remove(path):
+    """Remove what is there: a file, or a folder with all that is in it."""
+    try:
+        kind = os.stat(path)[0]
+    except OSError:
+        return
+    if kind & 0x4000:
+        for name in os.listdir(path):
+            remove(path + "/" + name)
+        os.rmdir(path)
+    else:
+        os.remove(path)
+
+
+def damage(what):
+    """Zeros over the first staged file, or over a manifest: what `what` names, `next` or `live`."""
+    path = ([p for p in tree() if p.endswith(".ota-new")] + [""])[0]
+    if what:
+        state = record()
+        path = ".ota/" + state[4 if what == "next" else 3]
+    ramflash.write(path, bytes(os.stat(path)[6]))
+
+
+class Clock:
+    """The module `time` of a board that knows what time it is."""
+
+    now = 0
+
+    def __getattr__(self, name):
+        return getattr(TIME, name)
+
+    def time(self):
+        return self.now or TIME.time()
+
+
+def at_rest():
+    """Nothing of an update may be there."""
+    left = [p for p in tree() if staged(p) and not p.startswith("filler")]
+    if left or record()[0] != "idle":
+        raise ValueError("%s with %s" % (record()[0], left))
+
+
+def set_clock(text):
+    """The time that it is from here on, in seconds since 1970."""
+    Clock.now = int(text)
+    # The library takes it for the built-in one.
+    sys.modules["time"] = Clock()
+
+
+def collect():
+    """The collector comes to what was stopped and closes its files; it cannot do it here, where the flash needs the heap."""
+    while DROPPED:
+        for f in DROPPED.pop()[1]:
+            f.close()
+
+
+# The words of a scenario; each gets what stands behind it.
+WORDS = {
+    "stage": lambda _: stage(JOB["second"]),
+    "stop": lambda text: stage(JOB["second"], int(text)),
+    "drop": lambda text: stage(JOB["second"], int(text), False),
+    "collect": lambda _: collect(),
+    "try": lambda _: stage_if_allowed(JOB["second"]),
+    "withdraw": lambda _: stage(JOB["first"]),
+    "newer": lambda _: stage(JOB["later"]),
+    "boot": lambda _: boot(),
+    "confirm": lambda _: confirm(),
+    "rollback": lambda _: rollback(),
+    "damage": damage,
+    "fill": lambda text: fill(text == "names"),
+    "free": lambda _: free(),
+    "clock": set_clock,
+    "folder": lambda path: ramflash.folder(path),
+    "write": lambda path: ramflash.write(path, b"of the application"),
+    "remove": lambda path: remove(path),
+    "repair": lambda _: repair(),
+    "rest": lambda _: at_rest(),
+    "deploy": lambda _: deploy(),
+}
+
+
 def step(text):
     """Do one step of a scenario."""
-    word, _, number = text.partition(" ")
-    if word == "stage":
-        stage(JOB["second"])
-    elif word == "stop":
-        stage(JOB["second"], int(number))
-    elif word == "withdraw":
-        stage(JOB["first"])
-    elif word == "damage":
-        path = [p for p in tree() if p.endswith(".ota-new")][0]
-        ramflash.write(path, bytes(os.stat(path)[6]))
-    else:
-        words = {"boot": boot, "confirm": confirm, "rollback": rollback, "fill": fill, "free": free}
-        words[word]()
+    word, _, rest = text.partition(" ")
+    WORDS[word](rest)
 
 
 def power_up(image, form=False):
     flash = ramflash.Flash(block=JOB["block"], image=image)
     flash.whole_sectors = JOB["kind"] == "fat"
     ramflash.mount(flash, JOB["kind"].split()[0], form, JOB["prog"])
+    Faulty.left = [fault[3] or -1 for fault in JOB["faults"]]
+    guard = sys.modules.get("ota.bootguard")
+    if guard:
+        del guard.problems[:]
     return flash
-
-
-def staged(path):
-    return path.endswith(".ota-new") or path.endswith(".ota-old") or path.startswith("filler")
-
-
-def litter(files, phase):
-    """What an update left lying about, in a phase in which nothing may."""
-    if phase != "idle":
-        return ""
-    left = [p for p in files if staged(p) and not p.startswith("filler")]
-    return ", litter %s" % left[0] if left else ""
-
-
-def _sum(path):
-    with open(path, "rb") as f:
-        return hexlify(hashlib.sha256(f.read()).digest()).decode()
-
-
-def tree():
-    """{path: sha256} of all files, without what is in .ota/."""
-    return ramflash.tree(of=_sum)
-
-
-def whole(files):
-    """Which release `files` are."""
-    for name in ("old", "new"):
-        if files == JOB[name]:
-            return name
-    old, new = JOB["old"], JOB["new"]
-    strange = [p for p in files if files[p] not in (old.get(p), new.get(p))]
-    return "mix, with %s strange" % strange if strange else "mix"
 
 
 class Judge:
     def __init__(self):
+        self.oracle = Oracle(JOB)
+        self.accepted = ()  # of the step in which the power failed
         self.seen = set()
         self.lives = set()
         self.cuts = [0, 0, 0]
@@ -195,67 +291,72 @@ class Judge:
 
     def verdict(self, image):
         flash = power_up(bytearray(image))
-        gone = [ways[0] for ways in JOB["vital"] if not any(map(present, ways))]
+        gone = self.oracle.before_boot()
+        was = record()
         flash.journal = []
         boot()
         journal = flash.journal
         flash.journal = None
         files = tree()
-        verdict = whole({p: h for p, h in files.items() if not staged(p)})
+        verdict = self.oracle.whole(files, self.accepted)
         if len(self.seen) % OUTSIDE == 1:
             path = "%s.%d" % (JOB["digests"], len(self.seen))
             with open(path, "wb") as f:
                 f.write(flash.image)
             self.outside.append((path, verdict))
         told = status()
-        if told["seq"] != {"old": 1, "new": 2}.get(verdict):
-            verdict += ", told as seq %s" % told["seq"]
-        if gone:
-            verdict = "%s is gone" % gone[0]
-        life = (told["phase"], told["boots"], told["refused"], sorted(files.items()))
+        wrong = self.oracle.after_boot(verdict, was, record(), told, files, self.accepted)
+        life = (told["phase"], told["boots"], told["refused"], told["blocked"], sorted(files.items()))
         life = hashlib.sha256(json.dumps(life).encode()).digest()
         if life not in self.lives:
             self.lives.add(life)
-            verdict += later(told)
-        verdict += litter(files, told["phase"])
-        if told["floor"] < 1:
-            verdict += ", floor %r" % told["floor"]
+            if verdict in ("old", "new"):
+                wrong += self.later(flash, told, verdict, files)
         ramflash.umount(flash)
-        return verdict, journal
+        return gone or verdict + wrong, journal
 
-
-def vital():
-    """What a board must never be without: for each such file the paths that it may have."""
-    found = []
-    for path in JOB["old"]:
-        if path in ("boot.py", "main.py") or path.startswith("ota/"):
-            stem = path[: path.rfind(".")]
-            ways = [p for p in (stem + ".py", stem + ".mpy") if p in JOB["old"] or p in JOB["new"]]
-            if any(p in JOB["new"] for p in ways):
-                found.append(ways)
-    return found
-
-
-def present(path):
-    try:
-        return os.stat(path)[6] > 0
-    except OSError:
-        return False
-
-
-def later(told):
-    """Go on with the board's life; gives what went wrong with it."""
-    free()
-    if told["phase"] == "trial":
-        confirm()
-    elif told["refused"] != 2:
-        for text in ("stage", "boot", "boot", "confirm"):
+    def later(self, flash, told, verdict, files):
+        """Go on with the board's life; gives what went wrong with it."""
+        if told["blocked"]:
+            ops = flash.ops
+            stage_if_allowed(JOB["second"])
+            if flash.ops != ops:
+                return ", blocked and still fetched"
+        free()
+        for text in JOB["mend"] if told["seq"] != 2 else ():
             step(text)
-    end = status()
-    want = JOB["old" if end["refused"] == 2 else "new"]
-    if tree() == want and end["phase"] == "idle" and end["floor"] >= told["floor"]:
+        # What the application has made, or got back, beside the release.
+        known = self.oracle.names(self.accepted)
+        own = tree()
+        own = {p: h for p, h in own.items() if JOB[verdict].get(p) != h and not staged(p) and (h or p in known)}
+        if told["phase"] == "trial":
+            confirm()
+        elif told["refused"] != 2 and told["seq"] < 3:
+            for text in ("stage", "boot", "boot", "confirm"):
+                step(text)
+        end = status()
+        name = "new" if end["seq"] > 1 else "old"
+        wrong = _ended(end, name, own, told["floor"], name == verdict)
+        if end["refused"] == end["seq"] and not JOB["stays"]:
+            wrong += ", a refused release runs"
+        if wrong or not JOB["later"]:
+            return wrong
+        for text in ("newer", "boot", "boot", "confirm"):
+            step(text)
+        return _ended(status(), "new", own, 3)
+
+
+def _ended(end, name, own, floor, kept=False):
+    # Whether the board is at rest with all of the release `name` and of the application's; with
+    # `kept` also where both have a path.
+    want = {p: h for p, h in own.items() if p[:-1] not in JOB[name] and p not in JOB["spared"]}
+    for path, digest in JOB[name].items():
+        if path not in JOB["spared"] and not (kept and path in want):
+            want[path] = digest
+    found = {p: h for p, h in tree().items() if p not in JOB["spared"]}
+    if found == want and end["phase"] == "idle" and end["floor"] >= floor:
         return ""
-    return ", later %s with %s" % (end["phase"], sorted(set(tree()) ^ set(want)))
+    return ", later %s, seq %s, floor %s with %s" % (end["phase"], end["seq"], end["floor"], sorted(set(found) ^ set(want)))
 
 
 def torn(shape, before, after):
@@ -281,17 +382,28 @@ def states(image, journal, shapes, first=0, every=1):
         image[at : at + len(before)] = after
 
 
-def sweep(judge, base, journal):
+def sweep(judge, base, journal, marks):
+    # `marks`: the number of the first operation of each step.
     every = JOB["every"] * JOB["parts"]
     count = 0
+    step = 0
+    if JOB["cut"]:  # how the flash was when that step began
+        image = bytearray(base)
+        for at, _, after in journal[: marks[JOB["cut"]]]:
+            image[at : at + len(after)] = after
+        base, journal = bytes(image), journal[marks[JOB["cut"]] :]
+        marks = [0] * JOB["cut"] + [n - marks[JOB["cut"]] for n in marks[JOB["cut"] :]]
     for k, shape, image in states(base, journal, JOB["shapes"], JOB["part"], every):
+        while step + 1 < len(marks) and marks[step + 1] <= k:
+            step += 1
+        judge.accepted = judge.oracle.accepted(step)
         one = bytes(image)
         second = judge.look(one, 0, [k, shape])
         if JOB["stop"] and judge.bad:
             return
         if JOB["depth"] < 2:
             continue
-        for j, shape2, image2 in states(one, second, JOB["shapes"]):
+        for j, shape2, image2 in states(one, second, JOB["shapes"], k % JOB["second_every"], JOB["second_every"]):
             two = bytes(image2)
             third = judge.look(two, 1, [k, shape, j, shape2])
             count += 1
@@ -304,10 +416,15 @@ def begin():
     """A board with the first release; gives its image."""
     image = bytearray(b"\xff" * (JOB["blocks"] * JOB["block"]))
     flash = power_up(image, True)
+    repair()
     for path, text in JOB["hand"].items():
         ramflash.write(path, text.encode())
-    stage(JOB["first"])
-    boot_first()
+    if JOB["deploy"]:
+        for _ in range(2):
+            deploy()
+    else:
+        stage(JOB["first"])
+        boot_first()
     ramflash.umount(flash)
     return image
 
@@ -323,19 +440,36 @@ def boot_first():
     confirm(HOME)
 
 
+def deploy():
+    """What `ota deploy` does to a board: the files of the first release, its manifest, and its own code for the state."""
+    library(False)
+    with open(JOB["first"] + "/stable.manifest", "rb") as f:
+        head, *lines = f.read().split(b"\n")
+    for line in lines:
+        if line:
+            entry = json.loads(line)
+            with open("%s/blobs/%s/%s" % (JOB["first"], entry["h"][:2], entry["h"]), "rb") as f:
+                ramflash.write(entry["p"], f.read())
+    space = {}
+    exec(JOB["deploy"][0], space)
+    ramflash.write(".ota/a", b"\n".join([head] + lines))
+    exec(JOB["deploy"][1], space)
+
+
 def main(path):
     with open(path) as f:
         JOB.update(json.load(f))
-    JOB["vital"] = vital()
     # Not the current folder: that is the flash.
     sys.path[:] = [p for p in sys.path if p]
     base = bytes(begin())
     flash = power_up(bytearray(base))
     flash.journal = []
+    marks = []
     for text in JOB["steps"]:
+        marks.append(len(flash.journal))
         step(text)
     judge = Judge()
-    end = whole({p: h for p, h in tree().items() if not staged(p)})
+    end = judge.oracle.whole(tree(), judge.oracle.accepted(len(marks)))
     if end != JOB["ends"]:
         judge.found["clean run ends in %s" % end] = 1
         judge.bad.append(["clean", end])
@@ -343,7 +477,7 @@ def main(path):
     flash.journal = None
     ramflash.umount(flash)
     if not (JOB["stop"] and judge.bad):
-        sweep(judge, base, journal)
+        sweep(judge, base, journal, marks)
     judge.out.close()
     facts = {"ops": len(journal), "cuts": judge.cuts, "found": judge.found, "bad": judge.bad}
     facts.update({"line": judge.line, "outside": judge.outside, "programmed": flash.programmed, "erased": flash.erased})
