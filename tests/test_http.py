@@ -603,6 +603,7 @@ def test_an_error_of_the_network_is_told_in_words(answer, said):
 ERRORS = {
     "OSError(errno.ETIMEDOUT)": "timed out",
     "OSError(errno.EHOSTUNREACH)": "no route",
+    "OSError(101)": "no route",  # ENETUNREACH of Linux
     "OSError(errno.EINPROGRESS)": "timed out",  # of a connect() that does not get there in time
     "OSError(-2)": "no such host",  # of getaddrinfo() on boards, by its number
     "OSError('[addrinfo error -2]')": "no such host",

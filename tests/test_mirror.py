@@ -186,6 +186,21 @@ def test_what_is_wrong_on_one_mirror_says_so_when_no_other_has_it():
     assert caught.value.status == 200 and [source.asked for source in sources] == [["x"], ["x"]]
 
 
+def test_a_mirror_that_is_busy_is_asked_again_though_the_other_is_wrong_for_good():
+    class Busy(MemoryTransport):
+        def _open(self, name, start=0, etag=None):
+            if len(self.asked) < 2:
+                self.asked.append(name)
+                error = TransportError("busy")
+                error.status = 503
+                raise error
+            return super()._open(name, start, etag)
+
+    wrong, busy = MemoryTransport({"x": bytes(999)}), Busy(GOOD)
+    assert read_all(mirrors(wrong, busy).open("x", limit=200)) == DATA
+    assert (len(wrong.asked), len(busy.asked)) == (3, 3)
+
+
 def test_close_closes_every_mirror():
     closed = []
 

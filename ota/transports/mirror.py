@@ -65,7 +65,7 @@ class MirrorTransport(Transport):
                 self.leave(self._at)
         error = kind("; ".join(said))
         error.retry_s = min(waits)
-        error.status = min(statuses)  # 0 when one of them did not answer
+        error.status = min(statuses) and max(statuses)  # 0 when one of them did not answer
         raise error
 
     def leave(self, at):

@@ -24,8 +24,8 @@ def root(url):
 def _bad(url):
     # Before an "@" there may be a password, in a query a key: neither is shown.
     url = str(url)
-    url = "" if "@" in url else repr(url.split("?")[0][:99])
-    raise TransportError("url %s is not http(s)://host[:port]/path in ASCII, without a user or a query" % url)
+    url = "" if "@" in url else "%r " % url.split("?")[0][:99]
+    raise TransportError("url %sis not http(s)://host[:port]/path in ASCII: no query, and user= and password= apart" % url)
 
 
 def split(url):

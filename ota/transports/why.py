@@ -19,7 +19,9 @@ def say(e):
     if isinstance(what, int):
         if what < 0:
             return "no such host"
-        name = own("errno").errorcode.get(what, "error %d" % what)
+        # No network: ENETUNREACH of Linux and of lwIP, which `errno` does not have.
+        other = "EHOSTUNREACH" if what in (101, 114) else "error %d" % what
+        name = own("errno").errorcode.get(what, other)
         at = _WORDS.find(name + " ")
         return _WORDS[at + len(name) + 1 : _WORDS.find(",", at)] if at >= 0 else name
     what = str(what)
