@@ -13,7 +13,7 @@ def _guard(done=None):
     package = sys.modules["ota"]
     if not done:
         guard = __import__("bootguard", globals(), None, ("load",), 1)
-        guard._home = getattr(package, "_home", guard._home)
+        guard._home = package._home or guard._home
         return guard
     package._home = done._home
     if done.problems:
@@ -32,7 +32,7 @@ def _where():
     guard = sys.modules.get("ota.bootguard")
     if guard:
         _guard(guard)
-    package._home = getattr(package, "_home", os.getcwd())
+    package._home = package._home or os.getcwd()
     return package._home
 
 def lean():
