@@ -114,8 +114,7 @@ class HttpTransport(Transport):
         if etag and not (start and etag[:2] == "W/"):
             extra += "%s: %s\r\n" % ("If-Range" if start else "If-None-Match", etag)
         for _ in range(_REDIRECTS + 1):
-            body = None  # or the link, as long as there is none: what to close
-            status = 0
+            body, status = None, 0  # the body, or the link as long as there is none: what to close
             where = url.split("?")[0]  # a query may be secret
             try:
                 body, status, headers = self._exchange(url, extra)
@@ -135,7 +134,6 @@ class HttpTransport(Transport):
                 if status not in (301, 302, 303, 307, 308):
                     raise _refused(where, status, headers)
                 from .url import join, split
-
                 url = join(url, headers.get("location", ""))
                 split(url)  # or say what is wrong with it
                 self._check_scheme(url)
@@ -147,7 +145,6 @@ class HttpTransport(Transport):
                 if getattr(e, "status", 0):
                     raise
                 from .why import say
-
                 raise _failed(where, say(e), status and 200)
         raise _failed(self._url + name, "over %d redirects" % _REDIRECTS, 200)
 
