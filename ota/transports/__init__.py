@@ -14,8 +14,8 @@ ticks_diff = getattr(time, "ticks_diff", lambda a, b: a - b)
 
 
 def unload(name):
-    """Take the module `name` (str) of this package out of RAM: what it was for is over."""
-    if sys.modules.pop("ota.transports." + name, None):
+    """Take the module `name` (str) of this package out of a board's RAM: what it was for is over."""
+    if sys.implementation.name == "micropython" and sys.modules.pop("ota.transports." + name, None):
         delattr(sys.modules["ota.transports"], name)
 
 

@@ -8,7 +8,7 @@ from ota.transports import Transport
 from ota.transports.http import HttpTransport
 from ota.transports.wire import Link
 
-_STARTS = ("GET /", "Host: ", "Range: ", "If-Range: ", "If-None-Match: ", "Authorization: ")
+_STARTS = ("GET /", "User-Agent: mpota", "Host: ", "Range: ", "If-Range: ", "If-None-Match: ", "Authorization: ")
 _AFTER_END = 64  # reads after the end before it counts as a hang
 _nothing = open(os.devnull, "rb") if hasattr(os, "devnull") else None
 
