@@ -330,5 +330,5 @@ class TestHowTo:
         run_mp(script, cwd=board.folder)
         assert len(site.log) == 2, "the manifest and one blob"
         told = run_mp("import ota; ota.boot(); ota.boot(); ota.confirm(); print(ota.status())", cwd=board.folder)
-        assert ast.literal_eval(told.stdout)["version"] == "v1.1.0"
+        assert ast.literal_eval(told.stdout.splitlines()[-1])["version"] == "v1.1.0"
         assert board.files() == {"mine.txt": b"mine", "boot.py": FILES["boot.py"], "main.py": b"main 3"}
