@@ -43,7 +43,7 @@ def check_path(path):
             _bad("path", path, "has the part %r" % part)
         # FAT folds case: `.OTA` is `.ota` there.
         part = part.lower()
-        if part[-8:] in SUFFIXES or ".ota-aside" in part:
+        if part[-8:] in SUFFIXES or part.rstrip("0123456789")[-10:] == ".ota-aside":
             _bad("path", path, "ends in a staging suffix")
     if path[:5].lower() in (".ota", ".ota/"):
         _bad("path", path, "is inside .ota/")

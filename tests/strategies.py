@@ -118,3 +118,18 @@ def damaged(draw, sound):
     at, end, begin = (draw(st.integers(0, len(data))) for _ in range(3))
     piece = draw(st.binary(max_size=8) | st.just(other[begin : begin + 60]))
     return data[:at] + piece + data[max(at, end) if draw(st.booleans()) else at + len(piece) :]
+
+# What befalls a file of a board: it is cut after so many 256ths, zeroed between two of them, filled with
+# something, or gone.
+_share = st.integers(0, 256)
+_fates = st.one_of(
+    st.tuples(st.just("cut"), _share),
+    st.tuples(st.just("zero"), _share, _share),
+    st.tuples(st.just("fill"), st.one_of(st.binary(max_size=40), st.sampled_from([b"[" * 300, b'["idle"', b"\xff\xfev\x001\x00", b"9" * 1500]))),
+    st.tuples(st.just("remove")),
+)
+_own_files = st.sampled_from([".ota/state", ".ota/state.new", ".ota/a", ".ota/b", ".ota/c"])
+_files = st.sampled_from(["lib/a.py", "main.py", "main.py.ota-new", "main.py.ota-old", "new.py.ota-new", "version"])
+_kinds = st.tuples(st.sampled_from([".ota", ".ota/state", ".ota/a", ".ota/b", ".ota/c"]), st.tuples(st.sampled_from(["folder", "file"])))
+# (path, fate) each, of the folder .ota and of what else lies on a board.
+damages = st.lists(st.one_of(st.tuples(_own_files, _fates), st.tuples(_files, _fates), _kinds), min_size=1, max_size=3)

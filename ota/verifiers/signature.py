@@ -42,7 +42,7 @@ class SignatureVerifier(Verifier):
             try:
                 raw = a2b_base64(text[at + 1 :])
             except ValueError:
-                most = 0
+                raw = b""
             if not least <= len(raw) <= most:
                 raise SignatureError("key %r is not ALG:BASE64" % text[:6])
             # Whose key it is: the same name wherever it is worked out.

@@ -10,7 +10,7 @@ TESTS = ROOT / "tests"
 PAGE = (ROOT / "docs/explanation/threats.md").read_text("utf-8")
 ATTACKS = (
     "Arbitrary installation", "Endless data", "Slow retrieval", "Extraneous files", "Fast-forward",
-    "Indefinite freeze", "Malicious mirror", "Mix and match", "Rollback", "Key compromise", "Wrong software",
+    "Indefinite freeze", "Malicious mirror", "Mix and match", "Rollback", "Key compromise", "Wrong software", "Shadowed modules",
     "Dropped requests", "Partial bundle", "Eavesdropping", "Spoofed reports", "Path escape", "Captive portal",
     "Expired by delay", "Clock poisoning", "Half a library", "Path kind",
     "Header injection",
