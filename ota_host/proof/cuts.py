@@ -62,9 +62,11 @@ def _load():
     import ota
 
     if JOB["faults"]:
-        sys.modules.pop("ota.bootguard", None)  # it may have let go of what moves files
+        old = sys.modules.pop("ota.bootguard", None)  # it may have let go of what moves files
         __import__("ota.bootguard")
-        sys.modules["ota.bootguard"].os = Faulty()
+        guard = sys.modules["ota.bootguard"]
+        guard.os = Faulty()
+        guard.problems = old.problems if old else guard.problems
     return ota
 
 
