@@ -104,7 +104,7 @@ class Channel:
     def _known(self, state, live, time):
         # What the board has a tag of, and the tag; None when "still the same" would be no news.
         u = self._u
-        of, _, tag = state["etag"].partition(" ")
+        of, tag = (state["etag"].split(" ", 1) + [""])[:2]
         if live.get("expires", time) < time or u.verifier.seen not in ("", state.get("seen")):
             return of, None  # of a server that is held back
         if u.verifier.signs and not u.verifier.seen and not getrandbits(4):

@@ -13,7 +13,7 @@ from .errors import HostError
 # What the next boot of a board loads from the library. `ota/` looks for the same names before it installs.
 NEEDED = ("__init__", "bootguard")
 ENDS = (".py", ".mpy")
-# What `ota.confirm` and an update load: the table in `ota/__init__` names where they are.
+# What `ota.confirm` and an update load: the table in `ota/names` says where they are.
 _TABLE = {b"updater Updater": "updater", b"core Updater": "core", b"trial confirm": "trial"}
 
 # MicroPython's modules that a file or folder of the board hides: those in C that a port lets be extended,
@@ -109,7 +109,7 @@ def check_whole(files):
 def _loads(path, data, folder):
     # The modules of the library, as paths below `folder` without an end, that one of them loads.
     name = stem(path)[len(folder) :]
-    if name == "__init__":
+    if name == "names":
         yield from (home for text, home in _TABLE.items() if text in data)
     if path.endswith(".py"):
         yield from relative_imports(path, data, name)
