@@ -440,7 +440,7 @@ except OtaError as e:
 
 
 class TestOnTheBoard:
-    """`Updater(HttpTransport(url), verifier=TufVerifier(root))` on the real MicroPython in 104 KB, from nginx."""
+    """`Updater(HttpTransport(url), verifier=TufVerifier(root))` on the real MicroPython in 128 KB, from nginx."""
 
     @pytest.fixture
     def board(self, folder, library, made):  # noqa: F811
@@ -457,7 +457,7 @@ class TestOnTheBoard:
             def check():
                 nonlocal seen
                 url = f"http://127.0.0.1:{port}/sample"
-                said = run_mp(BOARD, url, root, heap="104k", path=[library]).stdout.strip()
+                said = run_mp(BOARD, url, root, heap="128k", path=[library]).stdout.strip()
                 asked = [[path.removeprefix("/sample/"), int(status)] for _, _, path, status, _ in requests(www)]
                 new, seen = asked[seen:], len(asked)
                 return said, new
