@@ -29,6 +29,8 @@ def set_up(u, files, channel, layout):
         from .transports.http import HttpTransport
 
         u.transport = HttpTransport(u.transport)
+    if not hasattr(u.transport, "open"):
+        raise OtaError("Updater: transport is a %s: write HttpTransport(url)" % type(u.transport).__name__)
     if u.verifier is None:
         from .verifiers import Sha256Verifier
 

@@ -670,4 +670,4 @@ tell(root=os.listdir("/flash"), data=os.listdir("/flash/data"))
 def test_an_updater_of_what_is_no_transport_is_refused_when_it_is_made(given):
     """A URL alone, above all; it is not shown, since it may hold a password."""
     facts = board(f"from ota.updater import Updater\ntell(said=error(Updater, {given!r}))")
-    assert facts["said"] == f"OtaError: transport is a {type(given).__name__}: use HttpTransport(url)"
+    assert "Error: " in facts["said"] and "hunter2" not in facts["said"]
