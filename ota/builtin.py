@@ -12,8 +12,11 @@ def own(name, *uses):
     module = sys.modules.get(name)
     # What has no file is built in, or the test board's; an ESP8266 tells of none. An application has
     # one asyncio.
-    known = name == "asyncio" or "__file__" in globals()
-    if module and known and (name == "asyncio" or not hasattr(module, "__file__") and not hasattr(module, "__path__")):
+    if name == "asyncio":
+        known = hasattr(module, "sleep")
+    else:
+        known = "__file__" in globals() and not hasattr(module, "__file__") and not hasattr(module, "__path__")
+    if module and known:
         return module
     if sys.implementation.name != "micropython":
         return __import__(name)
