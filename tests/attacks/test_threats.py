@@ -33,7 +33,7 @@ def defined(path):
     """{name: how it is decorated} of the tests of a file; of a class `Class::name`, and the class itself."""
     found = {}
     for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
             found[node.name] = ""
             found.update({f"{node.name}::{n.name}": "" for n in node.body if isinstance(n, ast.FunctionDef)})
         elif isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
