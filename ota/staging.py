@@ -66,8 +66,12 @@ def _truth(u, live, slot):
         elif kept(path, u.keep):
             # What is to stay looks unchanged, or unknown when the release drops it.
             line = x if same(x, y) else y
+        elif not y and x.get("o"):
+            line = None  # it is the board's own, of which only a release that was given up knew
         elif not x or x.get("s") != size:
             line = {"p": path, "s": size, "h": ""}
+            if not x or x.get("o"):
+                line["o"] = 1
         yield path, x, line, y
 
 
