@@ -12,9 +12,9 @@ import sys
 
 
 def _own(name):
-    # As `ota.own`, which an older package has not.
+    # As in `builtin.py`, which an older package does not have.
     module = sys.modules.get(name)
-    if module and not hasattr(module, "__file__") and not hasattr(module, "__path__"):
+    if "__file__" in globals() and module and not hasattr(module, "__file__") and not hasattr(module, "__path__"):
         return module
     if sys.implementation.name != "micropython":
         return __import__(name)
@@ -180,7 +180,10 @@ def save(root, state, phase=None):
             raise
         return save(root, state, phase)
     if second and not turns:  # of a version that wrote it first, and then renamed it
-        os.remove(home + "/state.new")
+        try:
+            os.remove(home + "/state.new")
+        except OSError:  # a folder
+            _aside(home + "/state.new")
     state.clear()
     state.update(record)
 

@@ -5,8 +5,9 @@ from .bootguard import NEW, base, lines, merge, save, spare
 from .errors import SignatureError, TransportError, VerifyError
 from .fetch import check_free, fetch, hash_of
 from .manifest import PATH, check_path
-from .staging import adopt, drop, write_lines
+from .staging import adopt, drop
 
+json = own("json")
 sha256 = own("hashlib").sha256
 
 _MARKUP = ("html", "htm", "xhtml", "xml", "svg", "tpl", "tmpl", "j2")
@@ -16,6 +17,13 @@ def _no_page(path, chunk):
     # A captive portal answers every request with its login page and status 200.
     if bytes(chunk).lstrip()[:1] == b"<" and path.split(".")[-1].lower() not in _MARKUP:
         raise VerifyError("%s begins with '<': a web page, not the file" % path)
+
+
+def _write_lines(u, slot, entries):
+    u.storage.mkdir(".ota")
+    with u.storage.open(".ota/" + slot, "wb") as out:
+        for entry in entries:
+            out.write(json.dumps(entry).encode() + b"\n")
 
 
 def _plain(raw):
@@ -72,7 +80,7 @@ class FileSet:
         for c in version:
             # It becomes part of a URL, and a page is not a version.
             if c <= 32 or c >= 127 or c in b"<>\"\\":
-                raise VerifyError("version %r is no version: it has %r" % (version[:32], chr(c)))
+                raise VerifyError("version %r is invalid: it has %r" % (version[:32], chr(c)))
         return version.decode()
 
     def stage(self, release, state):
@@ -89,7 +97,7 @@ class FileSet:
         paths = sorted(set(self.files) | {"version"})
         first = {"ota": 1, "project": u.project or "", "version": release.version, "seq": 0}
         entries = [{"p": check_path(p), "c": 1} for p in paths]
-        write_lines(u, slot, [first] + entries)
+        _write_lines(u, slot, [first] + entries)
         yield from adopt(u, state, slot)
         state.update({"next": slot, "seq": release.version, "etag": ""})
         save(u.root, state, "staging")
@@ -101,7 +109,7 @@ class FileSet:
                 u.storage.remove(path + NEW)
         self._check(entries)
         slot = spare(state)
-        write_lines(u, slot, [first] + entries)
+        _write_lines(u, slot, [first] + entries)
         state["next"] = slot
 
     def _check(self, entries):

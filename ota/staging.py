@@ -23,14 +23,6 @@ def drop(u, state):
     state["next"] = ""
 
 
-def write_lines(u, slot, entries):
-    """Write `entries` (dicts) as the manifest in `slot`."""
-    u.storage.mkdir(".ota")
-    with u.storage.open(".ota/" + slot, "wb") as out:
-        for entry in entries:
-            out.write(json.dumps(entry).encode() + b"\n")
-
-
 def _size(u, walks, path):
     # The size of a file, -1 for a folder, None for neither, for paths that come in order. littlefs
     # keeps its lists in that order too: to walk along one takes a tenth of a look for each.
@@ -74,11 +66,20 @@ def _truth(u, live, slot):
         elif kept(path, u.keep):
             # What is to stay looks unchanged, or unknown when the release drops it.
             line = x if same(x, y) else y
+        elif not y and x.get("o"):
+            line = None  # it is the board's own, of which only a release that was given up knew
         elif not x or x.get("s") != size:
             line = {"p": path, "s": size, "h": ""}
+            if not x or x.get("o"):
+                line["o"] = 1
         if folds and y and path != path.lower():
             _is_respelt(u, slot, path, True)
         yield path, x, line, y
+
+
+def _is_edited(u, path, x, y):
+    # Whether a file that stays as it is has become something else of the same length.
+    return same(x, y) and not kept(path, u.keep) and (yield from hash_of(u, path)) != x["h"]
 
 
 def _is_respelt(*args):
@@ -149,7 +150,7 @@ def adopt(u, state, slot):
     changed = live != state["live"]
     homes = {}
     for path, x, line, y in _truth(u, live, slot):
-        changed = changed or line is not x
+        changed = changed or line is not x or (yield from _is_edited(u, path, x, y))
         _has_library(homes, path, x, y)
     for home, parts in homes.items():
         if len(parts) < 2:  # also one that goes to another folder: what is left of it would hide that
@@ -160,7 +161,9 @@ def adopt(u, state, slot):
     with u.storage.open(".ota/" + to, "wb") as out:
         first = {"ota": 1, "project": new["project"], "version": "", "seq": 0}
         out.write(json.dumps(old if live and old else first).encode() + b"\n")
-        for path, _, line, _ in _truth(u, live, slot):
+        for path, x, line, y in _truth(u, live, slot):
+            if line is x and (yield from _is_edited(u, path, x, y)):
+                line = dict(x, h="")
             if line and line.get("h") == "":
                 line["h"] = yield from hash_of(u, path)
             if line:
