@@ -29,8 +29,7 @@ def set_up(u, files, channel, layout):
         from .transports.http import HttpTransport
 
         u.transport = HttpTransport(u.transport)
-    if not hasattr(u.transport, "open"):
-        raise OtaError("Updater: transport is a %s: write HttpTransport(url)" % type(u.transport).__name__)
+    _check("transport", type(u.transport).__name__, hasattr(u.transport, "open"), "HttpTransport(url)")
     if u.verifier is None:
         from .verifiers import Sha256Verifier
 
@@ -44,8 +43,8 @@ def set_up(u, files, channel, layout):
     good = isinstance(channel, str) and channel and not set(b" /\\") & set(channel.encode())
     _check("channel", channel, good, "a name, as 'stable'")
     _check("layout", layout, layout in ("prefix", "subdir"), "'prefix' or 'subdir'")
-    trial = u._trial_boots
-    _check("trial_boots", trial, type(trial) is int and trial >= 0, "a whole number")
+    good = type(u._trial_boots) is int and u._trial_boots >= 0
+    _check("trial_boots", u._trial_boots, good, "a whole number")
     _check("device_id", u._device_id, isinstance(u._device_id, str), "text")
     _check("on_event", u._on_event, not u._on_event or callable(u._on_event), "a function")
     u.root = u.storage.root

@@ -97,6 +97,7 @@ class Board:
 
     def power_on(self, image=None):
         self.flash = Flash(image)
+        self.files = []  # opened since then
         sizes = {"block_size": BLOCK, "block_count": BLOCKS, "prog_size": self.prog, "read_size": self.prog}
         sizes["cache_size"] = 4 * self.prog  # as MicroPython has it; shorter files need no block
         self.fs = littlefs.LittleFS(context=self.flash, mount=False, **sizes)
@@ -111,7 +112,8 @@ class Board:
         del ota.bootguard.problems[:]
         for module in (ota.bootguard, ota.storage):
             module.os = SimpleNamespace(**{name: self._call(name) for name in ("rename", "remove", "mkdir", "rmdir")})
-            module.os.stat, module.os.statvfs, module.os.listdir = self._stat, self._statvfs, lambda path: self.fs.listdir("/")
+            module.os.stat, module.os.statvfs = self._stat, self._statvfs
+            module.os.listdir = lambda path: self._call("listdir")(path if path not in ("", ".") else "/")
             module.open = self._open
 
     def __exit__(self, *exc_info):
@@ -139,7 +141,8 @@ class Board:
 
     def _open(self, path, mode="r"):
         with errors():
-            return File(self.fs.open(path, mode))
+            self.files.append(File(self.fs.open(path, mode)))
+            return self.files[-1]
 
     def tree(self):
         """{path: bytes} of all files outside of .ota/."""
@@ -156,6 +159,42 @@ class Board:
         """What an application writes."""
         with self._open(path, "wb") as f:
             f.write(data)
+
+    def every_path(self):
+        """All files and folders, also those of the library."""
+        found = []
+        for folder, folders, names in self.fs.walk("/"):
+            found += [(folder.rstrip("/") + "/" + name).lstrip("/") for name in folders + names]
+        return found
+
+    def content(self, path):
+        """What is in a file (bytes), None where there is none."""
+        try:
+            with self.fs.open(path, "rb") as f:
+                return f.read()
+        except (FileNotFoundError, IsADirectoryError, littlefs.LittleFSError):
+            return None
+
+    def remove_all(self, path):
+        """Remove a file, or a folder with all that is in it."""
+        if path in self.every_path():
+            self.fs.remove(path, recursive=True)
+
+    def write_below(self, path, data):
+        """The same, with the folders that it needs."""
+        folder = path.rpartition("/")[0]
+        if folder:
+            self.fs.makedirs(folder, exist_ok=True)
+        self.write(path, data)
+
+    def remove_with_folders(self, path):
+        """Remove a file, and the folders that it leaves empty."""
+        self.fs.remove(path)
+        while "/" in path:
+            path = path.rpartition("/")[0]
+            if self.fs.listdir(path):
+                return
+            self.fs.remove(path)
 
     def run(self, job):
         """Do `job` on the board; gives (image before, journal). Errors of the library are its own business."""

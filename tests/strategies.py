@@ -50,11 +50,18 @@ almost_versions = st.text("v0123459.-+aZ é", max_size=16) | versions.flatmap(
 )
 
 
+_STEADY = ("main.py", "micropython_ota.py", "lib/a.py", "lib/deep/b.py", "data.bin")
+# Of these, one release has a file where another has a folder.
+_OF_TWO_KINDS = ("conf", "conf/x.json", "conf/deep/y.json", "lib/deep", "data.bin/z")
+# Where an application may put something of its own.
+OBSTACLES = st.sampled_from([*_STEADY, *_OF_TWO_KINDS, "conf/own", "conf/x.json/own", "lib", "main.py/own", "own.txt"])
+
+
 def application_files():
     """The files of a small release ({path: bytes}); boot.py is always one of them."""
     data = st.binary(max_size=40) | st.binary(min_size=1, max_size=3).map(lambda b: b * 2000)
-    paths = st.sampled_from(["main.py", "ota/x.py", "lib/a.py", "lib/deep/b.py", "data.bin"])
-    return st.dictionaries(paths, data, max_size=5).flatmap(
+    paths = st.sampled_from([*_STEADY, *_OF_TWO_KINDS])
+    return st.dictionaries(paths, data, max_size=6).filter(_apart).flatmap(
         lambda files: data.map(lambda d: {**files, "boot.py": d})
     )
 
@@ -119,17 +126,18 @@ def damaged(draw, sound):
     piece = draw(st.binary(max_size=8) | st.just(other[begin : begin + 60]))
     return data[:at] + piece + data[max(at, end) if draw(st.booleans()) else at + len(piece) :]
 
-# What befalls a file of a board: it is cut after so many 256ths, zeroed between two of them, filled with
-# something, or gone.
-_share = st.integers(0, 256)
-_fates = st.one_of(
-    st.tuples(st.just("cut"), _share),
-    st.tuples(st.just("zero"), _share, _share),
-    st.tuples(st.just("fill"), st.one_of(st.binary(max_size=40), st.sampled_from([b"[" * 300, b'["idle"', b"\xff\xfev\x001\x00", b"9" * 1500]))),
-    st.tuples(st.just("remove")),
+
+# What may happen to a path of a board: where it is among all that are there (0 to 1), how it is damaged,
+# and where in its content (0 to 1).
+DAMAGES = st.lists(
+    st.tuples(
+        st.floats(0, 1, exclude_max=True),
+        st.sampled_from(["gone", "cut", "zeros", "noise", "byte", "other", "folder", "full folder", "file"]),
+        st.floats(0, 1, exclude_max=True),
+    ),
+    min_size=1,
+    max_size=3,
 )
-_own_files = st.sampled_from([".ota/state", ".ota/state.new", ".ota/a", ".ota/b", ".ota/c"])
-_files = st.sampled_from(["lib/a.py", "main.py", "main.py.ota-new", "main.py.ota-old", "new.py.ota-new", "version"])
-_kinds = st.tuples(st.sampled_from([".ota", ".ota/state", ".ota/a", ".ota/b", ".ota/c"]), st.tuples(st.sampled_from(["folder", "file"])))
-# (path, fate) each, of the folder .ota and of what else lies on a board.
-damages = st.lists(st.one_of(st.tuples(_own_files, _fates), st.tuples(_files, _fates), _kinds), min_size=1, max_size=3)
+CALLS = st.lists(
+    st.sampled_from(["boot", "check", "stage", "install", "run", "run_async", "steps", "status", "confirm", "rollback"]), max_size=3
+)

@@ -9,12 +9,14 @@ hexlify = own("binascii").hexlify
 sha256 = own("hashlib").sha256
 BytesIO = own("io").BytesIO
 
-_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
-
 
 def quote(name):
     """`name` (str) as one part of a path."""
-    return "".join([chr(b) if b < 128 and chr(b) in _PLAIN else "%%%02X" % b for b in name.encode()])
+    quoted = ""
+    for b in name.encode():
+        c = chr(b)
+        quoted += c if b < 128 and (c.isalpha() or c.isdigit() or c in "_.-~") else "%%%02X" % b
+    return quoted
 
 
 def _remove(path):
