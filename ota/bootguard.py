@@ -241,15 +241,15 @@ def _pieces(path):
 
 def sum_of(root, slot):
     """The CRC-32 of the manifest in `slot`, None when there is none."""
-    crc = 0
-    try:
-        for piece in _pieces(base(root) + ".ota/" + slot):
-            crc = crc32(piece, crc)
-    except OSError as e:
-        if e.errno == 5:  # EIO does not say that it is damaged
-            raise
-        return None
-    return crc
+    for again in (1, 0):
+        crc = 0
+        try:
+            for piece in _pieces(base(root) + ".ota/" + slot):
+                crc = crc32(piece, crc)
+            return crc
+        except OSError as e:
+            if e.errno == 5 and not again:  # EIO does not say that it is damaged
+                raise
 
 
 def note_sums(root, state):
@@ -344,9 +344,9 @@ def _move(src, dst):
     try:
         os.rename(src, dst)
     except OSError as e:
-        if e.errno == 2:
+        if e.errno == 2 and not exists(src):
             return
-        if e.errno == 5 or e.errno in _FULL or not exists(dst):
+        if e.errno in (2, 5) or e.errno in _FULL or not exists(dst):
             raise
         _aside(dst)  # a folder; on FAT also what is read-only
         os.rename(src, dst)
@@ -500,6 +500,7 @@ def _secure(root, state):
             continue
         live = root + path
         there = exists(live)
+        exists(live + NEW), exists(live + OLD)  # a path that cannot be looked at cannot be moved back
         if x and there != 1:
             return "%s is gone" % path, ""
         if x and state.get("left"):
@@ -534,13 +535,18 @@ def _make_way(path):
 def _lost(root, state, back):
     # The first path that there is no way back for. With `back` all of the release has been moved,
     # and state["next"] is what to go back to.
-    old, new = (state["next"], state["live"]) if back else (state["live"], state["next"])
-    moved = back and new
-    for path, x, y in merge(lines(root, old), lines(root, new)):
-        if not x or same(x, y) or exists(root + path + OLD):
+    before, after = (state["next"], state["live"]) if back else (state["live"], state["next"])
+    moved = back and after
+    for path, x, y in merge(lines(root, before), lines(root, after)):
+        if same(x, y):
             continue
-        stays = exists(root + path + NEW) if y else path == "boot.py" or not moved
-        if stays and not (y and moved) and exists(root + path):
+        live = root + path
+        # Before anything moves, all is looked at that the way back will look at.
+        there, staged, old = exists(live), exists(live + NEW), exists(live + OLD)
+        if not x or old:
+            continue
+        stays = staged if y else path == "boot.py" or not moved
+        if stays and there and not (y and moved):
             continue
         for at in above(path):
             if exists(root + path[:at] + OLD + path[at:]):
@@ -561,7 +567,21 @@ def distrust(root, state):
 
 
 def advance(root, state, booting=False):
-    """Do what the phase asks for; gives whether live files moved. The only way that they do."""
+    """Do what the phase asks for; gives whether live files moved. The only way that they do.
+
+    Once more when it fails: an error that passes must not leave a mix.
+    """
+    try:
+        return _advance(root, state, booting)
+    except Exception:
+        moving = state["phase"] in ("committing", "reverting")
+        record = load(root)
+        state.clear()
+        state.update(record)
+    return _advance(root, state, booting) or moving
+
+
+def _advance(root, state, booting):
     home = base(root)
     moved = False
     if state["phase"] in ("ready", "committing", "reverting", "cleaning"):
@@ -649,7 +669,13 @@ def withdraw(root, state):
     distrust(root, state)
     if not state["next"]:
         return "there is no manifest to go back to"
-    path = _lost(base(root), state, True)
+    for again in (1, 0):
+        try:
+            path = _lost(base(root), state, True)
+            break
+        except OSError as e:
+            if not again:
+                return repr(e)
     if path:
         return "%s is gone" % (path + OLD)
     save(root, state, "reverting")
@@ -700,7 +726,7 @@ def abandon(root, state, blocked=None):
 
 # What only moves files, for which an update needs the room.
 _HEAVY = ("_copy", "hash_file", "_move", "_erase", "_drop", "_forward", "_backward", "_clean", "_turn", "_replay")
-_HEAVY += ("alien", "_is_staged", "_secure", "_make_way", "_lost", "distrust", "advance", "_say", "_prepare")
+_HEAVY += ("alien", "_is_staged", "_secure", "_make_way", "_lost", "distrust", "advance", "_advance", "_say", "_prepare")
 _HEAVY += ("_commit", "withdraw", "_revert", "boot")
 
 

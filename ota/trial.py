@@ -67,7 +67,9 @@ def _rollback(root, _):
 
     why = withdraw(root, state)
     if why:
-        raise ValueError("cannot go back: %s" % why)
+        from .errors import StorageError
+
+        raise StorageError("cannot go back: %s; the release stays" % why)
     advance(root, state)
     reset()
     return True

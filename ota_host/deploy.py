@@ -23,7 +23,7 @@ from .tree import Tree
 _BROKEN = (TransportError, OSError, struct.error)
 # Where `mip` puts it as well; a board finds it there and beside main.py alike.
 HOME = "lib/"
-_PATIENCE = 120  # seconds that a board may be silent
+_PATIENCE = 120  # seconds that a board may be silent: a small one may hash for a minute
 BOOT = b"import ota\n\nota.boot()\n"
 
 _ASK = """
@@ -141,6 +141,13 @@ class Deployed:
     bytes: int = 0
 
 
+class _PatientTransport(SerialTransport):
+    """As it is, but a call may take its time: a new folder alone may have littlefs walk along all that it holds."""
+
+    def exec_raw(self, command, timeout=_PATIENCE, data_consumer=None):
+        return super().exec_raw(command, timeout, data_consumer)
+
+
 class Board:
     """A board's file system, by its raw REPL; its running program is interrupted, not restarted.
 
@@ -151,7 +158,7 @@ class Board:
     def __init__(self, port):
         self.port = port
         try:
-            self._serial = SerialTransport(str(port), timeout=10)
+            self._serial = _PatientTransport(str(port), timeout=10)
             # Without a soft reset, which would run boot.py and use up a trial boot.
             self._serial.enter_raw_repl(soft_reset=False)
         except _BROKEN as e:
@@ -171,8 +178,7 @@ class Board:
     def run(self, code):
         """Run `code`; gives what it printed."""
         with self._errors("the board failed"):
-            # A small board may hash for a minute before it says anything.
-            out, error = self._serial.exec_raw(code, timeout=_PATIENCE)
+            out, error = self._serial.exec_raw(code)
             if error:
                 raise TransportExecError(out, error.decode())
             return out.decode()

@@ -243,7 +243,7 @@ tell(said=said, phase=status()["phase"], stays=ramflash.read("zzz.py"))
 """,
             *servers(tmp_path, COMMON, NEXT),
         )
-        assert facts == {"said": "flash: ValueError: cannot go back: aaa.py.ota-old is gone", "phase": "trial", "stays": B.decode()}
+        assert facts == {"said": "StorageError: cannot go back: aaa.py.ota-old is gone; the release stays", "phase": "trial", "stays": B.decode()}
 
     def test_a_leftover_that_cannot_be_removed_blocks_nothing(self, tmp_path):
         """A3: `confirm()` raises nothing, and the next release installs over it."""

@@ -122,7 +122,16 @@ class Storage:
 
 
 def suitable(root):
-    """The storage for the file system that the folder `root` is on."""
+    """The storage for the file system that the folder `root` is on.
+
+    Raises:
+        StorageError: the folder cannot be listed.
+    """
+    with ours:
+        return _suitable(root)
+
+
+def _suitable(root):
     try:
         entries = list(os.ilistdir(root or "."))
     except AttributeError:  # CPython

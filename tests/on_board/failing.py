@@ -2,21 +2,29 @@
 
 import builtins
 import os
+import sys
 
-ENOENT, EIO, EACCES, EEXIST, ENOTDIR, EISDIR, ENOSPC, ENAMETOOLONG, ENOTEMPTY = 2, 5, 13, 17, 20, 21, 28, 36, 39
+ERRORS = {
+    "ENOENT": 2, "EIO": 5, "EACCES": 13, "EEXIST": 17, "ENOTDIR": 20, "EISDIR": 21, "ENOSPC": 28, "ENAMETOOLONG": 36,
+    "ENOTEMPTY": 39,
+}  # fmt: skip
 # How a file system says that nothing is there, and is believed.
-ANSWERS = {"stat": (ENOENT, ENOTDIR), "open": (ENOENT, ENOTDIR), "remove": (ENOENT, ENOTDIR), "rmdir": (ENOENT, ENOTDIR)}
+ANSWERS = {"stat": (2, 20), "open": (2, 20), "remove": (2, 20), "rmdir": (2, 20)}
 CHANGES = ("rename", "remove", "mkdir", "rmdir", "create", "write", "close")
 
 real_open = builtins.open
 log = []  # (function, paths) of each call since `arm`
-plan = []  # the errno, and a function of (number of the call, function, paths): whether that call fails
+plan = [0, None, "/flash"]  # the errno; a function of (number of the call, function, paths): whether that call fails; where
+
+
+class Cut(BaseException):
+    """Ends a run where the power would fail."""
 
 
 def arm(errno=0, fails=None):
-    """From here on calls for which `fails` is true raise OSError(errno), but where that would be an answer."""
+    """From here on calls for which `fails` is true raise OSError(errno), but where that would be an answer; 0 cuts."""
     del log[:]
-    plan[:] = [errno, fails]
+    plan[:2] = [errno, fails]
 
 
 def once(number):
@@ -32,9 +40,14 @@ def on_writes(n, what, paths):
 
 
 def _meet(what, *paths):
+    errno, fails, where = plan
+    paths = [p[len(where) + 1 :] if p.startswith(where) else p for p in paths]
+    if not fails or paths[0].startswith("/"):
+        return
     log.append((what, paths))
-    errno, fails = plan
-    if fails and errno not in ANSWERS.get(what, ()) and fails(len(log), what, paths):
+    if errno not in ANSWERS.get(what, ()) and fails(len(log), what, paths):
+        if not errno:
+            raise Cut
         raise OSError(errno)
 
 
@@ -54,11 +67,11 @@ class Os:
 
 
 class File:
-    def __init__(self, path, mode):
+    def __init__(self, path, mode="r", **options):
         self.path = path
         self.writes = "r" not in mode
         _meet("create" if self.writes else "open", path)
-        self.f = real_open(path, mode)
+        self.f = real_open(path, mode, **options)
 
     def read(self, *size):
         _meet("read", self.path)
@@ -72,8 +85,8 @@ class File:
         _meet("read", self.path)
         return self.f.readinto(buffer)
 
-    def seek(self, *place):
-        return self.f.seek(*place)
+    def __getattr__(self, name):
+        return getattr(self.f, name)
 
     def write(self, data):
         _meet("write", self.path)
@@ -93,12 +106,7 @@ class File:
         self.close()
 
 
-def under(*modules):
-    """Put it under these modules of the library."""
-    for module in modules:
-        if hasattr(module, "os"):
-            module.os = Os()
-        module.open = lambda path, mode="r": File(path, mode)
-
-
-arm()
+def install():
+    """Put it under the library; before that is imported."""
+    sys.modules["os"] = Os()
+    builtins.open = File
