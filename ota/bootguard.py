@@ -96,6 +96,19 @@ def _try(do, *paths):
         return False
 
 
+def _twice(do, *args):
+    # An error that passes must not be taken for damage.
+    try:
+        return do(*args)
+    except OSError:
+        return do(*args)
+
+
+def _head(path):
+    with open(path, "rb") as f:
+        return f.read(1024)
+
+
 def exists(path):
     """What is at `path`: 0 nothing, 1 a file, 2 a folder."""
     found = _try(os.stat, path)
@@ -106,11 +119,9 @@ def _record(path):
     # JSON whose last value is the CRC of all the text before it. Formats 1 and 2 were a dict.
     # None when there is no file, or nothing in it: the very first is empty until it is closed.
     try:
-        f = _try(open, path, "rb")
-        if not f:
+        raw = _twice(_try, _head, path)
+        if not raw:
             return None
-        with f:
-            raw = f.read(1024)
     except OSError as e:
         if e.errno == 5:
             raise
@@ -129,7 +140,7 @@ def _record(path):
             return state
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError):
         pass  # RuntimeError: nested too deep
-    return {"n": -1} if raw else None
+    return {"n": -1}
 
 
 def load(root=None):
@@ -172,9 +183,11 @@ def save(root, state, phase=None):
     # two records take turns.
     turns = exists(base(root) + ".OTA")
     path = home + ("/state.new" if turns and record["n"] % 2 == 0 else "/state")
+    # Nothing may fail between the open, which empties the file, and the write.
+    raw = b'%s,"%08x"]' % (text.encode(), crc32(text.encode()))
     try:
         with _try(open, path, "wb") or os.mkdir(home) or open(path, "wb") as f:
-            f.write(b'%s,"%08x"]' % (text.encode(), crc32(text.encode())))
+            f.write(raw)
     except OSError as e:
         if not _give_way(state, e, home, path):
             raise
@@ -183,7 +196,7 @@ def save(root, state, phase=None):
         try:
             os.remove(home + "/state.new")
         except OSError:  # a folder
-            _aside(home + "/state.new")
+            move_aside(home + "/state.new")
     state.clear()
     state.update(record)
 
@@ -196,8 +209,8 @@ def _give_way(state, e, home, path):
         state["etag"] = ""
         return gone
     if exists(home) == 1:
-        return _aside(home)
-    return exists(path) == 2 and _aside(path)
+        return move_aside(home)
+    return exists(path) == 2 and move_aside(path)
 
 
 def lines(root, slot):
@@ -218,8 +231,7 @@ def lines(root, slot):
 def header(root, slot):
     """The first line of the manifest in `slot` (dict), empty when it cannot be read."""
     try:
-        with open(base(root) + ".ota/" + slot, "rb") as f:
-            head = dict(json.loads(f.readline(1024)))
+        head = dict(json.loads(_twice(_head, base(root) + ".ota/" + slot).split(b"\n")[0]))
         for key in ("seq", "time", "expires"):
             head[key] = int(head.get(key, 0))
             if not head[key] and key != "seq":
@@ -239,17 +251,20 @@ def _pieces(path):
             yield buffer[:n]
 
 
+def _sum(path):
+    crc = 0
+    for piece in _pieces(path):
+        crc = crc32(piece, crc)
+    return crc
+
+
 def sum_of(root, slot):
     """The CRC-32 of the manifest in `slot`, None when there is none."""
-    for again in (1, 0):
-        crc = 0
-        try:
-            for piece in _pieces(base(root) + ".ota/" + slot):
-                crc = crc32(piece, crc)
-            return crc
-        except OSError as e:
-            if e.errno == 5 and not again:  # EIO does not say that it is damaged
-                raise
+    try:
+        return _twice(_sum, base(root) + ".ota/" + slot)
+    except OSError as e:
+        if e.errno == 5:  # EIO does not say that it is damaged
+            raise
 
 
 def note_sums(root, state):
@@ -266,16 +281,20 @@ def unsound(root, state, key):
     if slot in state["sums"]:
         return state["sums"][slot] != sum_of(root, slot)
     try:  # nobody noted what it was, so it has to read as one
-        last = ""
-        for entry in lines(root, slot):
-            if entry["p"] <= last:
-                return True
-            last = entry["p"]
+        return bool(slot) and not (_twice(_in_order, root, slot) and header(root, slot))
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as e:
         if getattr(e, "errno", 0) == 5:
             raise
         return True
-    return bool(slot) and not header(root, slot)
+
+
+def _in_order(root, slot):
+    last = ""
+    for entry in lines(root, slot):
+        if entry["p"] <= last:
+            return False
+        last = entry["p"]
+    return True
 
 
 def spare(state, *taken):
@@ -329,8 +348,8 @@ def hash_file(path):
     return hexlify(hasher.digest()).decode()
 
 
-def _aside(path):
-    # One rename, and nothing is lost of what was in the way.
+def move_aside(path):
+    """Rename what is in the way of a move to a name of its own, which is returned (str)."""
     to, n = path + ASIDE, 1
     while exists(to):
         n += 1
@@ -348,7 +367,7 @@ def _move(src, dst):
             return
         if e.errno in (2, 5) or e.errno in _FULL or not exists(dst):
             raise
-        _aside(dst)  # a folder; on FAT also what is read-only
+        move_aside(dst)  # a folder; on FAT also what is read-only
         os.rename(src, dst)
 
 
@@ -529,7 +548,7 @@ def _make_way(path):
     try:
         _erase(path)
     except OSError:
-        _aside(path)
+        move_aside(path)
 
 
 def _lost(root, state, back):
@@ -669,13 +688,10 @@ def withdraw(root, state):
     distrust(root, state)
     if not state["next"]:
         return "there is no manifest to go back to"
-    for again in (1, 0):
-        try:
-            path = _lost(base(root), state, True)
-            break
-        except OSError as e:
-            if not again:
-                return repr(e)
+    try:
+        path = _twice(_lost, base(root), state, True)
+    except OSError as e:
+        return repr(e)
     if path:
         return "%s is gone" % (path + OLD)
     save(root, state, "reverting")

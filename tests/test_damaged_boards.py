@@ -137,7 +137,18 @@ def rest(board):
 
 @pytest.mark.parametrize("phase", MOVES)
 def test_a_damaged_board_raises_only_ours_and_takes_the_next_good_release(phase):
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    _live_on(phase, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("phase", MOVES)
+def test_a_board_damaged_in_many_ways_raises_only_ours_and_takes_the_next_good_release(phase):
+    _live_on(phase, 200)
+
+
+def _live_on(phase, examples):
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(DAMAGES, CALLS)
     def live_on(damages, calls):
         board = Board(images()[phase])

@@ -218,7 +218,7 @@ QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandom
 
 
 def test_a_board_survives_any_order_of_events():
-    run_state_machine_as_test(Life, settings=settings(max_examples=100, stateful_step_count=16, **QUIET))
+    run_state_machine_as_test(Life, settings=settings(max_examples=30, stateful_step_count=14, **QUIET))
 
 
 @pytest.mark.slow

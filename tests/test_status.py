@@ -28,7 +28,7 @@ def on_board(script, server, kind="lfs2"):
 
 @pytest.mark.parametrize("kind", ["lfs2", "fat"])
 def test_files_that_differ_from_the_release_or_are_missing_are_listed_and_the_first_is_the_problem(server, kind):
-    """Also one that was edited to the same length, which an update does not notice."""
+    """Also one that was edited to the same length."""
     facts = on_board(
         """
 good = checked()
@@ -67,17 +67,21 @@ tell(problem=told["problem"], changed=told.get("changed"))
     assert facts == {"problem": "the live manifest is damaged", "changed": None}
 
 
-def test_a_file_that_was_edited_to_the_same_length_stays_until_its_content_changes(server, tmp_path):
-    """What the reference says: an update goes by the sizes of files that should be unchanged."""
-    release(tmp_path / "2", {**V1, "main.py": b"main 2"}, seq=2, version="v2")
-    release(tmp_path / "3", {**V1, "cfg.py": b"PIN = 6\n"}, seq=3, version="v3")
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_file_that_was_edited_to_the_same_length_is_mended_by_the_next_release_unless_it_is_kept(server, tmp_path, protected):
+    """A13: the next release has it as the one before, and a revert brings back what somebody made of it."""
+    for seq in (2, 3):
+        release(tmp_path / str(seq), {**V1, "main.py": b"main 2"}, seq=seq, version=f"v{seq}")
     script = """
 ramflash.write("cfg.py", b"PIN = 5\\n")
-install(ARGS[1])
-two = ramflash.read("cfg.py"), checked()
-install(ARGS[1][:-1] + "3")
-tell(two=two, three=[ramflash.read("cfg.py"), checked()])
+keep = ["cfg.py"] if ARGS.pop() else []
+updater(ARGS[1], keep=keep).run(reset=False)
+boot(5)
+undone = ramflash.tree()
+install(ARGS[1][:-1] + "3", keep=keep)
+tell(undone=undone, cfg=ramflash.read("cfg.py"), checked=checked())
 """
-    facts = told_by(SCRIPT + script, server, tmp_path / "2", "lfs2")
-    assert facts["two"] == ["PIN = 5\n", [["cfg.py"], "cfg.py is not as in the release"]]
-    assert facts["three"] == ["PIN = 6\n", [[], None]]
+    facts = told_by(SCRIPT + script, server, tmp_path / "2", "lfs2", "yes" if protected else "")
+    assert facts["undone"]["cfg.py"] == "PIN = 5\n" and facts["undone"]["main.py"] == "main 1"
+    assert facts["cfg"] == ("PIN = 5\n" if protected else "PIN = 4\n")
+    assert facts["checked"] == ([["cfg.py"], "cfg.py is not as in the release"] if protected else [[], None])

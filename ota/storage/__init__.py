@@ -33,17 +33,20 @@ class Storage:
         try:
             return self._open(path, mode)
         except OSError as e:
-            if e.errno in (5, 28, 36) or mode == "rb" or "/" not in path:  # EIO, or no room
+            if e.errno in (5, 28, 36) or mode == "rb":  # EIO, or no room
                 raise refused(path, e)
-        folder = path[: path.rfind("/")]
-        if folder == ".ota":
-            # Of a file or folder of somebody else's in the place of our own nothing is lost.
-            way = path if self._size(folder) is None else folder
+            missing = e.errno == 2
+        folder = path[: max(path.rfind("/"), 0)]
+        # Of a file or folder of somebody else's in the place of our own nothing is lost.
+        if folder == ".ota" or path[-8:] == ".ota-new" and not missing:
+            from ..bootguard import move_aside
+
             try:
-                self._replace(way, way + ".ota-aside")
+                move_aside(self.root + (folder if folder == ".ota" and self._size(folder) is not None else path))
             except OSError:
                 pass  # there is none
-        self.mkdir(folder)
+        if folder:
+            self.mkdir(folder)
         return self._do(self._open, path, mode)
 
     def replace(self, src, dst):
@@ -127,26 +130,21 @@ def suitable(root):
     Raises:
         StorageError: the folder cannot be listed.
     """
-    with ours:
-        return _suitable(root)
-
-
-def _suitable(root):
     try:
         entries = list(os.ilistdir(root or "."))
     except AttributeError:  # CPython
         entries = [(name, 0, 0, 0) for name in os.listdir(root or ".")]
-    names = [entry[0] for entry in entries]
+    except OSError as e:
+        raise refused(root or ".", e)
     for entry in entries:
         other = entry[0].upper()
         # What has no size is mounted there: another file system.
-        if entry[3:] and other not in names:
+        if entry[3:] and other not in [e[0] for e in entries]:
             try:
                 os.stat(root + other)
             except OSError:
                 break
-            # Names fold case: FAT.
-            from .flash import FlashStorage
+            from .flash import FlashStorage  # names fold case: FAT
 
             return FlashStorage(root)
     from .littlefs import LittlefsStorage

@@ -9,11 +9,12 @@ ERRORS = {
     "ENOTEMPTY": 39,
 }  # fmt: skip
 # How a file system says that nothing is there, and is believed.
-ANSWERS = {"stat": (2, 20), "open": (2, 20), "remove": (2, 20), "rmdir": (2, 20)}
+ANSWERS = {"stat": (2, 20), "open": (2, 20), "read": (2, 20), "remove": (2, 20), "rmdir": (2, 20)}
 CHANGES = ("rename", "remove", "mkdir", "rmdir", "create", "write", "close")
 
 real_open = builtins.open
 log = []  # (function, paths) of each call since `arm`
+last = []  # of the run before
 plan = [0, None, "/flash"]  # the errno; a function of (number of the call, function, paths): whether that call fails; where
 
 
@@ -23,6 +24,7 @@ class Cut(BaseException):
 
 def arm(errno=0, fails=None):
     """From here on calls for which `fails` is true raise OSError(errno), but where that would be an answer; 0 cuts."""
+    last[:] = log
     del log[:]
     plan[:2] = [errno, fails]
 
@@ -67,11 +69,15 @@ class Os:
 
 
 class File:
+    """Of a write that failed littlefs keeps nothing; so the record of the state comes as a whole, when it is closed."""
+
     def __init__(self, path, mode="r", **options):
         self.path = path
         self.writes = "r" not in mode
+        self.sound = True
         _meet("create" if self.writes else "open", path)
-        self.f = real_open(path, mode, **options)
+        self.whole = b"" if path.endswith(".ota/state") and self.writes and real_open(path, "ab").close() is None else None
+        self.f = None if self.whole is not None else real_open(path, mode, **options)
 
     def read(self, *size):
         _meet("read", self.path)
@@ -89,15 +95,25 @@ class File:
         return getattr(self.f, name)
 
     def write(self, data):
+        self.sound = False
         _meet("write", self.path)
-        return self.f.write(data)
+        self.sound = True
+        if self.f:
+            return self.f.write(data)
+        self.whole += data
 
     def close(self):
         try:
             if self.writes:
+                self.sound, sound = False, self.sound
                 _meet("close", self.path)
+                self.sound = sound
         finally:
-            self.f.close()
+            if not self.f and self.sound:
+                self.f = real_open(self.path, "wb")
+                self.f.write(self.whole)
+            if self.f:
+                self.f.close()
 
     def __enter__(self):
         return self
