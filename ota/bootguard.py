@@ -747,8 +747,11 @@ _HEAVY += ("_commit", "withdraw", "_revert", "boot")
 
 
 def lean():
-    """Let go of what only moves files; who asks for it gets it from a module of its own."""
-    if sys.implementation.name == "micropython":
+    """Let go of what only moves files; who asks for it gets it from a module of its own.
+
+    Not from source: to compile it again takes more than is won.
+    """
+    if sys.implementation.name == "micropython" and globals().get("__file__", "")[-3:] != ".py":
         for name in _HEAVY:
             globals().pop(name, None)
         gc.collect()

@@ -9,6 +9,7 @@ import threading
 import tty
 
 import pytest
+from mpremote.transport_serial import SerialTransport
 from servers import nginx
 from support import ROOT
 from typer.testing import CliRunner
@@ -62,6 +63,15 @@ def test_a_deployed_board_holds_the_release_and_the_library_and_knows_it(project
     assert (state["phase"], state["live"], state["seq"], state["floor"]) == ("idle", "a", 1, 1)
     status = board.exec("import ota; print(ota.status())")
     assert "'version': 'v1.0.0'" in status and "'problem': None" in status
+
+
+def test_a_board_may_take_its_time_for_every_call(project, board, monkeypatch):
+    """A new folder alone has littlefs look for free blocks, which took 11 s on an emulated Pico W."""
+    patience = []
+    follow = SerialTransport.follow
+    monkeypatch.setattr(SerialTransport, "follow", lambda self, timeout, *more: patience.append(timeout) or follow(self, timeout, *more))
+    ota("deploy", board.port)
+    assert len(patience) > 50 and min(patience) >= 60
 
 
 def test_deploying_again_copies_nothing_and_writes_no_state(project, board):

@@ -547,6 +547,26 @@ def test_an_address_of_a_family_that_the_board_lacks_is_passed_over(order):
             assert done.stdout.splitlines() == [said]
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["of a modem", "another file"])
+def test_a_socket_module_of_the_application_connects_if_it_can(tmp_path, whole):
+    """One that lacks what a transport needs is another file of that name."""
+    module = """
+import usocket
+SOCK_STREAM = usocket.SOCK_STREAM
+def getaddrinfo(host, port, *more):
+    return usocket.getaddrinfo("127.0.0.1", port, *more)
+def socket(*more):
+    print("the modem connects")
+    return usocket.socket(*more)
+"""
+    (tmp_path / "socket.py").write_text(module if whole else "SOCK_STREAM = 1\n")
+    host = "board.test" if whole else "127.0.0.1"
+    with Wire(LENGTH) as wire:
+        script = CLIENT.replace("from ota.transports.https import HttpsTransport\n", "")
+        done = run_mp(script + f'print(outcome(HttpTransport("http://{host}:{wire.port}", retries=0), "x"))', path=(tmp_path,))
+    assert done.stdout.splitlines() == ["the modem connects"] * whole + ["10 bytes"]
+
+
 def test_the_user_agent_goes_to_every_server_and_headers_to_that_of_the_url(runtime):
     """Headers may be secret, as credentials are; `User-Agent` among them takes the place of ours."""
     script = """

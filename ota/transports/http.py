@@ -5,7 +5,19 @@ from ..errors import NotFoundError, NotModified, TransportError
 from . import Transport, unload
 from .wire import PLAIN, Body, Link, drop, number, quote, read_head
 
-socket = own("socket")
+
+def _own_or_theirs():
+    # For a modem without an IP stack in the firmware an application brings a module in Python. What
+    # cannot connect is another file of that name.
+    try:
+        theirs = __import__("socket")
+        theirs.socket, theirs.getaddrinfo, theirs.SOCK_STREAM
+        return theirs
+    except Exception:
+        return own("socket")
+
+
+socket = _own_or_theirs()
 
 _AGENT = "User-Agent: mpota\r\n"  # many servers refuse a request without one
 _REDIRECTS = 5
