@@ -80,7 +80,7 @@ class FileSet:
         for c in version:
             # It becomes part of a URL, and a page is not a version.
             if c <= 32 or c >= 127 or c in b"<>\"\\":
-                raise VerifyError("version %r is invalid: it has %r" % (version[:32], chr(c)))
+                raise VerifyError("invalid version %r: it has %r; write it in UTF-8, not UTF-16" % (version[:32], chr(c)))
         return version.decode()
 
     def stage(self, release, state):

@@ -81,6 +81,7 @@ def paths(name, given, root):
             plain.append(short + "/")
         plain.append(short)
         # What fits no path would protect nothing.
-        wrong = {"", ".", ".."} & set(short.split("/")) or set(b"*?[\\") & set(short.encode())
+        odd = b"*?[\\" if name == "keep" else b"*\\"
+        wrong = {"", ".", ".."} & set(short.split("/")) or set(odd) & set(short.encode())
         _check(name, path, isinstance(path, str) and not wrong, "a path as 'a.py' or, to keep, 'data/'")
     return plain

@@ -130,6 +130,7 @@ def test_nothing_to_keep_may_be_said_in_any_way():
 
 def test_one_file_of_the_legacy_layout_needs_no_list():
     assert made("files='main.py'")._source.files == ["main.py"]
+    assert made("files=['a b#%?+.txt']")._source.files == ["a b#%?+.txt"]
     assert made("files=('/main.py', './lib/x.py')")._source.files == ["main.py", "lib/x.py"]
 
 
