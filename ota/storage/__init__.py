@@ -125,17 +125,11 @@ class Storage:
 
 
 def suitable(root):
-    """The storage for the file system that the folder `root` is on.
-
-    Raises:
-        StorageError: the folder cannot be listed.
-    """
+    """The storage for the file system that the folder `root` is on."""
     try:
         entries = list(os.ilistdir(root or "."))
     except AttributeError:  # CPython
         entries = [(name, 0, 0, 0) for name in os.listdir(root or ".")]
-    except OSError as e:
-        raise refused(root or ".", e)
     for entry in entries:
         other = entry[0].upper()
         # What has no size is mounted there: another file system.
