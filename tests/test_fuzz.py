@@ -84,9 +84,10 @@ LAX = ("manifest", "state", "signature", "tuf_metadata", "tuf_client")
 def test_a_budget_of_inputs_of_atheris_keeps_the_contract(name, tmp_path):
     if not has_fuzzer():
         pytest.skip("atheris is not installed (it is for Linux only): no coverage-guided fuzzing")
-    done = fuzz(name, RUNS, out=tmp_path)
+    runs = RUNS // 4 if name.startswith("tuf_") else RUNS  # each of these takes ten times as long
+    done = fuzz(name, runs, out=tmp_path)
     assert not done.crashes, done.said
-    assert done.inputs >= RUNS
+    assert done.inputs >= runs
 
 
 def test_what_breaks_a_target_is_written_to_a_file_and_named(tmp_path):
@@ -147,14 +148,14 @@ def test_a_manifest_with_any_json_in_any_place_keeps_the_contract(data):
     targets.manifest(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data(), st.sampled_from(["seed-root", "seed-timestamp", "seed-snapshot", "seed-targets"]))
 def test_metadata_of_tuf_with_any_json_in_any_place_keeps_the_contract(data, name):
     seed = corpus("tuf_metadata")[name]
     targets.tuf_metadata(seed[:1] + json.dumps(data.draw(strategies.replaced(json.loads(seed[1:])))).encode())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(0, 5))
 def test_a_repository_of_tuf_with_any_json_in_any_place_keeps_the_contract(data, which):
     parts = corpus("tuf_client")["seed-new-root"].split(targets.CUT)
