@@ -71,7 +71,6 @@ _KEYS += ("fails", "bare", "etag", "sums", "time")
 # Where boot() was called, or this is loaded: an application may change the folder later.
 _home = getattr(sys.modules.get("ota"), "_home", None) or os.getcwd()
 problems = []  # what the last boot() could not do, for status()
-_left = []  # what the last cleaning could not remove
 
 
 def note(text):
@@ -185,6 +184,8 @@ def save(root, state, phase=None):
     path = home + ("/state.new" if turns and record["n"] % 2 == 0 else "/state")
     # Nothing may fail between the open, which empties the file, and the write.
     raw = b'%s,"%08x"]' % (text.encode(), crc32(text.encode()))
+    if len(raw) > 1024 and _shed(state):  # load() reads no more
+        return save(root, state, phase)
     try:
         with _try(open, path, "wb") or os.mkdir(home) or open(path, "wb") as f:
             f.write(raw)
@@ -201,13 +202,21 @@ def save(root, state, phase=None):
     state.update(record)
 
 
+def _shed(state):
+    # What only saves a request may go; gives whether there was any.
+    blocked = state.get("blocked")
+    if blocked and len(blocked[1]) > 200:
+        blocked[1:] = blocked[1][:99] + "...", None
+        return True
+    gone = state.pop("blocked", None) or state.pop("aside", None) or state["etag"]
+    state["etag"] = ""
+    return gone
+
+
 def _give_way(state, e, home, path):
     # Whether the record may be written after all.
-    if e.errno in _FULL:
-        # A trial has to end on a full flash, too: what only saves a request may go.
-        gone = state.pop("blocked", None) or state["etag"]
-        state["etag"] = ""
-        return gone
+    if e.errno in _FULL:  # a trial has to end on a full flash, too
+        return _shed(state)
     if exists(home) == 1:
         return move_aside(home)
     return exists(path) == 2 and move_aside(path)
@@ -431,7 +440,6 @@ def _clean(root, path, x, y, vital):
         try:
             _drop(root, path + suffix, x and y)
         except OSError as e:  # the next release comes all the same
-            _left.append(path)
             note("left over: %s%s: %r" % (path, suffix, e))
 
 
@@ -519,10 +527,12 @@ def _secure(root, state):
             continue
         live = root + path
         there = exists(live)
-        exists(live + NEW), exists(live + OLD)  # a path that cannot be looked at cannot be moved back
+        exists(live + NEW)  # a path that cannot be looked at cannot be moved back
         if x and there != 1:
             return "%s is gone" % path, ""
-        if x and state.get("left"):
+        if not x and there == 1:  # of the application, since it was staged: the next check sees it
+            return "%s has come" % path, ""
+        if exists(live + OLD):  # nothing has moved yet, so it is of another time
             _make_way(live + OLD)
         if not y:
             continue
@@ -590,10 +600,11 @@ def advance(root, state, booting=False):
 
     Once more when it fails: an error that passes must not leave a mix.
     """
+    live = state["live"]
     try:
         return _advance(root, state, booting)
     except Exception:
-        moving = state["phase"] in ("committing", "reverting")
+        moving = state["phase"] in ("committing", "reverting") or state["live"] != live
         record = load(root)
         state.clear()
         state.update(record)
@@ -624,11 +635,7 @@ def _advance(root, state, booting):
         _revert(root, home, state)
         moved = True
     if state["phase"] == "cleaning":
-        del _left[:]
         _replay(home, state, _clean)
-        state.pop("left", 0)
-        if _left:
-            state["left"] = 1  # to be looked at before the next install
         blocked = state.get("blocked")
         if blocked and blocked[2] == 0:  # until there is more room than now
             info = os.statvfs(home or ".")
@@ -694,6 +701,12 @@ def withdraw(root, state):
         return repr(e)
     if path:
         return "%s is gone" % (path + OLD)
+    try:  # all has moved, so what has the name of a staged file is the application's
+        for path, x, y in merge(lines(root, state["next"]), lines(root, state["live"])):
+            if y and not same(x, y) and exists(base(root) + path + NEW):
+                move_aside(base(root) + path + NEW)
+    except OSError as e:
+        return repr(e)
     save(root, state, "reverting")
     return ""
 

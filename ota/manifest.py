@@ -27,8 +27,8 @@ def check_path(path):
     """Return `path` (str) when a release may name it.
 
     Raises:
-        ManifestError: not relative, over 128 bytes of UTF-8, `.`, `..` or an empty
-            part, a backslash, colon or control character, inside `.ota/`, or a part
+        ManifestError: not relative, over 128 bytes of UTF-8, an empty part or one that
+            ends in a dot or a space, a backslash, colon or control character, inside `.ota/`, or a part
             that ends in a staging suffix.
     """
     if not isinstance(path, str) or not path:
@@ -39,7 +39,7 @@ def check_path(path):
         if c in b"\\:\x7f" or c < 32:
             _bad("path", path, "has %r" % chr(c))
     for part in path.split("/"):
-        if part in ("", ".", ".."):
+        if not part or part[-1] in ". ":  # FAT leaves them out
             _bad("path", path, "has the part %r" % part)
         # FAT folds case: `.OTA` is `.ota` there.
         part = part.lower()

@@ -8,8 +8,10 @@ KEEP = "keep"  # the path belongs to the board: it stays as it is
 DELETE = "delete"  # the new release no longer names it
 
 
-def kept(path, keep):
-    """Whether `path` (str) is in `keep`: paths, or folders with a `/` at the end."""
+def kept(path, keep, root=None):
+    """Whether `path` (str) is in `keep`: paths, or folders with a `/` at the end; in any case if `root` is on FAT."""
+    if keep and root is not None and exists(root + ".OTA"):
+        path, keep = path.lower(), [k.lower() for k in keep]
     for k in keep:
         if path == k or k.endswith("/") and path.startswith(k):
             return True

@@ -63,7 +63,7 @@ def _truth(u, live, slot):
                 clear_way(u, path, x, y, size, live, folders)
         elif folds and not y and _is_respelt(u, slot, path):
             line = None  # to the file system it is the file that the release spells otherwise
-        elif kept(path, u.keep):
+        elif kept(path, u.keep, u.root):
             # What is to stay looks unchanged, or unknown when the release drops it.
             line = x if same(x, y) else y
         elif not y and x.get("o"):
@@ -79,7 +79,7 @@ def _truth(u, live, slot):
 
 def _is_edited(u, path, x, y):
     # Whether a file that stays as it is has become something else of the same length.
-    return same(x, y) and not kept(path, u.keep) and (yield from hash_of(u, path)) != x["h"]
+    return same(x, y) and not kept(path, u.keep, u.root) and (yield from hash_of(u, path)) != x["h"]
 
 
 def _is_respelt(*args):
@@ -160,14 +160,14 @@ def adopt(u, state, slot):
     to = spare(state, slot)
     with u.storage.open(".ota/" + to, "wb") as out:
         first = {"ota": 1, "project": new["project"], "version": "", "seq": 0}
-        out.write(json.dumps(old if live and old else first).encode() + b"\n")
+        out.write(json.dumps(old if live and old else first, separators=(",", ":")).encode() + b"\n")
         for path, x, line, y in _truth(u, live, slot):
             if line is x and (yield from _is_edited(u, path, x, y)):
                 line = dict(x, h="")
             if line and line.get("h") == "":
                 line["h"] = yield from hash_of(u, path)
             if line:
-                out.write(json.dumps(line).encode() + b"\n")
+                out.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
     state["live"] = to
     state["sums"].pop(to, None)
     save(u.root, state)

@@ -1,6 +1,7 @@
 """`ota deploy`: the library, a published release and the state of both, onto a board by its serial port."""
 
 import ast
+import binascii
 import contextlib
 import hashlib
 import struct
@@ -28,6 +29,7 @@ BOOT = b"import ota\n\nota.boot()\n"
 
 _ASK = """
 import sys, os, hashlib
+from binascii import a2b_base64 as b64
 def look(names):
     found = {}
     for name in names:
@@ -196,9 +198,15 @@ class Board:
 
     def write(self, path, data, told):
         """Write a file; `told(bytes so far)` is called on the way."""
+        # Not by mpremote's fs_writefile: compiled code as a literal has more than twice its length.
         with self._errors(f"writing {path}"):
-            self._serial.exec(f"folders({path!r})")
-            self._serial.fs_writefile(path, data, 1024, lambda done, _: told(done))
+            self._serial.exec(f"folders({path!r})\nf = open({path!r}, 'wb')\nw = f.write")
+            for at in range(0, len(data), 1024):
+                chunk = data[at : at + 1024]
+                plain, packed = f"w({chunk!r})", f"w(b64({binascii.b2a_base64(chunk, newline=False)!r}))"
+                self._serial.exec(min(plain, packed, key=len))
+                told(at + len(chunk))
+            self._serial.exec("f.close()")
 
     def remove(self, path):
         """Remove a file that may be there."""

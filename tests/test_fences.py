@@ -15,7 +15,7 @@ MICROPYTHON_MODULES = set(
     "asyncio binascii deflate errno gc hashlib io json machine os random select socket ssl sys time".split()
 ) | {"zlib"}  # what CPython has in the place of `deflate`
 # docs/decisions/0004-bootguard-is-longer-than-200-lines.md
-LONG = {"ota/bootguard.py": 790}
+LONG = {"ota/bootguard.py": 810}
 
 
 def name(path):

@@ -29,7 +29,7 @@ class FlashStorage(Storage):
 
     def _size(self, path):
         size = super()._size(path)
-        if size is None and not path.endswith(OLD) and exists(self.root + path + OLD):
+        if size is None and not path.endswith(OLD) and exists(self.root + path + OLD) == 1 and not exists(self.root + path):
             os.rename(self.root + path + OLD, self.root + path)
             size = super()._size(path)
         return size

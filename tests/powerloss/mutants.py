@@ -91,7 +91,7 @@ MUTANTS = [
     Mutant("the slot of a lost manifest gets the next one", "channel.py", "            save(u.root, state)  # its slot", "            pass  # its slot", ("a deploy whose manifest is damaged",)),
     Mutant("a stopped update leaves its file open", "fetch.py", "    finally:\n        got.close()\n    if not got.hasher:", "    except StorageError:\n        raise\n    got.close()\n    if not got.hasher:", ("steps() closed and begun again",)),
     # The floor.
-    of_guard("the floor sinks when a confirmed release is cleaned up", '        state.pop("left", 0)\n', '        state.pop("left", 0)\n        state["floor"] = 1\n'),
+    of_guard("the floor sinks when a confirmed release is cleaned up", '        _replay(home, state, _clean)\n', '        _replay(home, state, _clean)\n        state["floor"] = 1\n'),
     of_guard("the floor sinks in confirm", '    state.pop("aside", 0)\n    save(root, state, "cleaning")', '    state.pop("aside", 0)\n    floor, state["floor"] = state["floor"], 0\n    save(root, state, "cleaning")\n    state["floor"] = floor'),
     # The order, where boot.py imports modules before ota.boot().
     of_guard("boot.py comes before the module that it imports", _BOOT_RANK, "        return 3 if back else 1\n", "boot.py imports a new module"),
