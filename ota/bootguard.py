@@ -690,6 +690,13 @@ def _commit(root, home, state):
     settle(root, state) if not state["trial"] else save(root, state, "trial")
 
 
+def _clear(root, state):
+    # All has moved, so what has the name of a staged file is the application's.
+    for path, x, y in merge(lines(root, state["next"]), lines(root, state["live"])):
+        if y and not same(x, y) and exists(root + path + NEW):
+            move_aside(root + path + NEW)
+
+
 def withdraw(root, state):
     """Begin to go back to the release before; gives why that cannot be (str), empty when it has begun."""
     distrust(root, state)
@@ -697,14 +704,9 @@ def withdraw(root, state):
         return "there is no manifest to go back to"
     try:
         path = _twice(_lost, base(root), state, True)
-    except OSError as e:
-        return repr(e)
-    if path:
-        return "%s is gone" % (path + OLD)
-    try:  # all has moved, so what has the name of a staged file is the application's
-        for path, x, y in merge(lines(root, state["next"]), lines(root, state["live"])):
-            if y and not same(x, y) and exists(base(root) + path + NEW):
-                move_aside(base(root) + path + NEW)
+        if path:
+            return "%s is gone" % (path + OLD)
+        _twice(_clear, base(root), state)
     except OSError as e:
         return repr(e)
     save(root, state, "reverting")
@@ -756,7 +758,7 @@ def abandon(root, state, blocked=None):
 # What only moves files, for which an update needs the room.
 _HEAVY = ("_copy", "hash_file", "_move", "_erase", "_drop", "_forward", "_backward", "_clean", "_turn", "_replay")
 _HEAVY += ("alien", "_is_staged", "_secure", "_make_way", "_lost", "distrust", "advance", "_advance", "_say", "_prepare")
-_HEAVY += ("_commit", "withdraw", "_revert", "boot")
+_HEAVY += ("_commit", "_clear", "withdraw", "_revert", "boot")
 
 
 def lean():

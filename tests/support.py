@@ -19,10 +19,10 @@ MICROPYTHON = pathlib.Path(sys.executable).parent / "micropython"
 FULL = """
 import gc
 room = bytearray(ROOM)
-full = []
+full = None  # a chain: a list would need one large piece to grow
 try:
     while True:
-        full.append(bytearray(200))
+        full = bytearray(200), full
 except MemoryError:
     pass
 del room

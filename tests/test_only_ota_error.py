@@ -260,11 +260,11 @@ except BaseException as e:
 
 @pytest.mark.parametrize("call", "run steps run_async check stage install watch status confirm rollback".split())
 def test_without_memory_the_error_is_ours_and_says_how_much_was_free(tmp_path, call):
-    """From a heap that is full to one that is large enough."""
+    """From a heap in which the call itself has just room, which is before any line of ours (asyncio makes its task first), to one that is large enough."""
     for seq, files in enumerate((V1, V2), 1):
         release(tmp_path / str(seq), files, seq=seq, version=f"v{seq}")
     came = []
-    for room in (0, 500, 1500, 4000, 9000, 18000, 40000, 250000):
+    for room in (1500, 4000, 9000, 18000, 40000, 250000):
         came.append(told_by(SHORT, tmp_path / "1", tmp_path / "2", room, call, heap="1M")["came"])
     assert not [text for text in came if text.startswith("not ours")], came
     assert came[-1] == "nothing"
