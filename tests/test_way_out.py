@@ -228,6 +228,35 @@ tell(stays=stays, seen=seen, again=again, last=tree())
         assert facts["seen"]["problem"] == "seq 2 failed its trial and stays: aaa.py.ota-old is gone"
         assert not facts["again"] and facts["last"] == text(LAST)
 
+    def test_what_the_application_makes_while_neither_way_can_be_finished_is_its_own(self, tmp_path):
+        """The staged file of that name has not moved yet, so the revert has nothing to remove there."""
+        facts = on_board(
+            """
+import ota.bootguard as guard
+update(ARGS[0])
+updater(ARGS[1]).run(reset=False)
+move, save = guard._move, guard.save
+def stuck(src, dst):
+    if src.endswith("/aaa.py.ota-new"):
+        raise OSError(13)
+    move(src, dst)
+def no_writes(root, state, phase=None):
+    if phase == "reverting":
+        raise OSError(5)
+    save(root, state, phase)
+guard._move, guard.save = stuck, no_writes
+boot()
+phase = status()["phase"]
+put("new.txt")
+guard.save = save
+boot(2)
+tell(phase=phase, tree=tree(), after=status()["phase"])
+""",
+            *servers(tmp_path, COMMON, {**NEXT, "new.txt": B}),
+        )
+        assert facts["phase"] == "committing" and facts["after"] == "idle"
+        assert facts["tree"] == text({**COMMON, "new.txt": b"mine"})
+
     def test_a_rollback_without_the_old_files_is_refused_and_moves_nothing(self, tmp_path):
         facts = on_board(
             """

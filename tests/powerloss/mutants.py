@@ -74,7 +74,6 @@ MUTANTS = [
     of_guard("what is in the way of a revert is not moved aside", "        move_aside(dst)  # a folder; on FAT also what is read-only\n", "        raise\n", "a folder in an old file's place"),
     of_guard("what is in the way of a revert is removed", "    os.rename(path, to)\n    note", "    _erase(path)\n    note", "a folder in an old file's place"),
     of_guard("what was moved aside is not noted", '        state["aside"] = aside[-2:]  # the record has 1 KB\n', "        pass\n", "a folder in an old file's place"),
-    of_guard("the application's file goes in place of a staged one", _DROPS_WHAT_WAS_ADDED, "    elif there < 2:\n", "a move that fails, and a file of the application"),
     of_guard("what a revert needs is not looked for", "        path = _twice(_lost, base(root), state, True)\n", "        path = None\n", "what to go back to is gone"),
     of_guard("a release that stays is not refused", '                state["refused"] = state["seq"]\n                _say', "                _say", "what to go back to is gone"),
     of_guard("a folder that is emptied stays", '    while "/" in path and not stays:\n', '    while False:\n', "revert"),
