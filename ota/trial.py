@@ -54,7 +54,8 @@ def rollback(root=None):
     Returns:
         bool: False when no trial is on: the files to go back to are gone.
     Raises:
-        OtaError: what to go back to is damaged or gone; nothing was moved.
+        OtaError: what to go back to is damaged or gone, and nothing was moved; or a move
+            failed, and each boot tries it again.
     """
     return _ours(_rollback, root)
 
