@@ -246,7 +246,7 @@ def header(root, slot):
             if not head[key] and key != "seq":
                 del head[key]
         return head
-    except (OSError, ValueError, TypeError, RuntimeError):
+    except (OSError, ValueError, TypeError, RuntimeError, OverflowError):
         return {}
 
 

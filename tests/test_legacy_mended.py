@@ -343,10 +343,10 @@ class TestTls:
 class TestSmallBoards:
     @pytest.mark.parametrize("size", [20, 200], ids="{} KB".format)
     def test_the_size_of_a_file_does_not_count_for_the_heap(self, site, board, size):
-        """The heap of a board with 96 KB does for every size."""
+        """The heap of a board with 104 KB does for every size."""
         data = bytes(range(256)) * 4 * size
         site.publish("v2", {"main.py": data})
-        assert board.run(update(site, ["main.py"]), heap="96wK").files["main.py"] == data
+        assert board.run(update(site, ["main.py"]), heap="104wK").files["main.py"] == data
 
     @pytest.mark.parametrize("kind", ["lfs2", "fat"])
     def test_two_updates_in_a_row_leave_the_new_files_and_no_litter(self, site, kind):
