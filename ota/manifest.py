@@ -88,6 +88,9 @@ def check_header(header):
             _bad(key, header[key], "must be an object")
     if not isinstance(header.get("requires", {}).get("platform", []), list):
         _bad("platform", header["requires"]["platform"], "must be a list of names")
+    keep = header.get("keep", [])
+    if not isinstance(keep, list) or not all(isinstance(path, str) for path in keep):
+        _bad("keep", keep, "must be a list of paths")
     percent = header.get("rollout", {}).get("percent", 100)
     if type(percent) not in (int, float) or not 0 <= percent <= 100:
         _bad("percent", percent, "must be a number from 0 to 100")

@@ -34,10 +34,10 @@ def clear_way(u, path, x, y, is_folder, live, folders):
     """
     found = None
     if is_folder:
-        found = path if critical(path, x, y) else alien(u.root, path, live, lambda p: kept(p, u.keep, u.root))
+        found = path if critical(path, x, y) else alien(u.root, path, live, lambda p: kept(p, u.kept, u.root))
     for folder in folders:
         old = entry_of(u.root, live, folder)
-        if not old or critical(folder, old, old) or critical(path, x, y) or kept(folder, u.keep, u.root):
+        if not old or critical(folder, old, old) or critical(path, x, y) or kept(folder, u.kept, u.root):
             found = folder
     if found:
         raise blocked(StorageError, "%s: %s is in the way; move it" % (path, found), found)

@@ -9,11 +9,11 @@ DELETE = "delete"  # the new release no longer names it
 
 
 def kept(path, keep, root=None):
-    """Whether `path` (str) is in `keep`: paths, or folders with a `/` at the end; in any case if `root` is on FAT."""
+    """Whether `path` (str) is in `keep` or below one of it (list of str), where case does not count if `root` is on FAT."""
     if keep and root is not None and exists(root + ".OTA"):
         path, keep = path.lower(), [k.lower() for k in keep]
     for k in keep:
-        if path == k or k.endswith("/") and path.startswith(k):
+        if (path + "/").startswith(k.rstrip("/") + "/"):
             return True
     return False
 
@@ -24,7 +24,7 @@ def plan(old, new, keep=()):
     Args:
         old, new: iterators of manifest entries (dicts), sorted by path; an entry is None
             where a release does not name the path.
-        keep: paths, and folders ending in `/`, that are not replaced once they exist.
+        keep: files and folders that are not replaced once they exist.
     """
     for path, x, y in merge(old, new):
         if same(x, y):

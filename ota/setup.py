@@ -63,10 +63,7 @@ def set_up(u, files, channel, layout):
 
 
 def paths(name, given, root):
-    """What is `given` (list of str, or str) for `keep` or `files`, as manifests have paths (list of str).
-
-    What is to be kept may be a file or a folder: then it is both.
-    """
+    """What is `given` (list of str, or str) for `keep` or `files`, as manifests have paths (list of str)."""
     plain = []
     for path in [given] if isinstance(given, str) else given:
         short = str(path)
@@ -78,7 +75,6 @@ def paths(name, given, root):
             short = short.rstrip("*")
         if name == "keep":
             short = short.rstrip("/")
-            plain.append(short + "/")
         plain.append(short)
         # What fits no path would protect nothing.
         odd = b"*?[\\" if name == "keep" else b"*\\"

@@ -63,7 +63,7 @@ def _truth(u, live, slot):
                 clear_way(u, path, x, y, size, live, folders)
         elif folds and not y and _is_respelt(u, slot, path):
             line = None  # to the file system it is the file that the release spells otherwise
-        elif kept(path, u.keep, u.root):
+        elif kept(path, u.kept, u.root):
             # What is to stay looks unchanged, or unknown when the release drops it.
             line = x if same(x, y) else y
         elif not y and x.get("o"):
@@ -79,7 +79,7 @@ def _truth(u, live, slot):
 
 def _is_edited(u, path, x, y):
     # Whether a file that stays as it is has become something else of the same length.
-    return same(x, y) and not kept(path, u.keep, u.root) and (yield from hash_of(u, path)) != x["h"]
+    return same(x, y) and not kept(path, u.kept, u.root) and (yield from hash_of(u, path)) != x["h"]
 
 
 def _is_respelt(*args):
@@ -144,6 +144,7 @@ def adopt(u, state, slot):
     """
     old = header(u.root, state["live"])
     new = header(u.root, slot)
+    u.kept = u.keep + new.get("keep", [])
     # Another project's files are not this one's to delete.
     mine = new["project"] == old.get("project") or not new["project"] or not old.get("project")
     live = state["live"] if mine else ""

@@ -42,6 +42,17 @@ def test_firmware_runs_code_that_mpremote_sends(uf2, flash):
     assert said.strip() == "Raspberry Pi Pico W with RP2040 1.27.0 1"
 
 
+def test_usb_frames_go_on_so_that_output_never_waits_for_one_in_vain(uf2, flash):
+    """The firmware keeps a packet back that comes late in a frame, and sends it with the next one."""
+    frame = "machine.mem32[0x50110048]"
+    code = f"import machine, time\ntime.sleep_ms(60)\nn = {frame}\ntime.sleep_ms(20)\nprint({frame} - n & 0x7ff)\n"
+    code += "for us in range(0, 1000, 50):\n    time.sleep_us(us)\n    print('grün €', us)\n"
+    with start("pico-w", flash, uf2=uf2) as board:
+        frames, *lines = board.exec(code).splitlines()
+    assert 15 < int(frames) < 25
+    assert lines == [f"grün € {us}" for us in range(0, 1000, 50)]
+
+
 def test_flash_survives_a_reset_that_runs_main(uf2, flash):
     """A file written before machine.reset() runs after it, and the reset cause is the chip's own."""
     with start("pico-w", flash, uf2=uf2) as board:

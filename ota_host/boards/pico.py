@@ -138,17 +138,21 @@ class Console:
 
 
 class FrameTicks:
-    """The first start-of-frame packets after the port was opened, which the emulator's USB host leaves out.
+    """The start-of-frame packets, one a millisecond, which the emulator's USB host leaves out.
 
-    The firmware counts 16 of them before it sends what was printed while the port was still closed.
+    The firmware counts 16 of them before it sends what was printed while the port was still closed. It also starts no
+    transfer in the last fifth of a millisecond after one, and leaves that to the next (erratum RP2040-E15): without a
+    next one, all output would stop for good.
     """
 
-    def __init__(self, device, count=40):
-        self.usb, self.left = device.mcu.usb_ctrl, count
+    _PERIOD = 1_000_000  # ns
+
+    def __init__(self, device):
+        self.usb = device.mcu.usb_ctrl
         self.alarm = device.simulator.clock.create_alarm(self.tick)
         self.read = self.usb.read_uint32
         self.usb.read_uint32 = self.read_and_acknowledge
-        self.alarm.schedule(1_000_000)  # ns
+        self.alarm.schedule(self._PERIOD)
 
     def tick(self):
         from rp2040py.peripherals.usb import INTR_DEV_SOF
@@ -156,9 +160,7 @@ class FrameTicks:
         self.usb._sof_frame_number = (self.usb._sof_frame_number + 1) & 0x7FF
         self.usb._int_raw |= INTR_DEV_SOF
         self.usb.check_interrupts()
-        self.left -= 1
-        if self.left:
-            self.alarm.schedule(1_000_000)
+        self.alarm.schedule(self._PERIOD)
 
     def read_and_acknowledge(self, offset):
         from rp2040py.peripherals.usb import INTR_DEV_SOF, SOF_RD
