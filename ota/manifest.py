@@ -27,9 +27,8 @@ def check_path(path):
     """Return `path` (str) when a release may name it.
 
     Raises:
-        ManifestError: not relative, over 128 bytes of UTF-8, an empty part or one that
-            ends in a dot or a space, a backslash, colon or control character, inside `.ota/`, or a part
-            that ends in a staging suffix.
+        ManifestError: absolute, over 128 bytes of UTF-8, inside `.ota/`, or with a control character, backslash or
+            colon, or a part that is empty or ends in a dot, a space or a staging suffix.
     """
     if not isinstance(path, str) or not path:
         _bad("path", path, "must be text, not empty")
@@ -81,16 +80,14 @@ def check_header(header):
     for key in ("expires", "time"):
         if key in header:
             _number(header, key)
-    if "crc" in header:
-        _hex(header["crc"], 8)
+    _hex(header.get("crc", "00000000"), 8)
     for key in ("requires", "rollout"):
         if not isinstance(header.get(key, {}), dict):
             _bad(key, header[key], "must be an object")
-    if not isinstance(header.get("requires", {}).get("platform", []), list):
-        _bad("platform", header["requires"]["platform"], "must be a list of names")
-    keep = header.get("keep", [])
-    if not isinstance(keep, list) or not all(isinstance(path, str) for path in keep):
-        _bad("keep", keep, "must be a list of paths")
+    platforms = header.get("requires", {}).get("platform", [])
+    for key, names in (("platform", platforms), ("keep", header.get("keep", []))):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            _bad(key, names, "must be a list of strings")
     percent = header.get("rollout", {}).get("percent", 100)
     if type(percent) not in (int, float) or not 0 <= percent <= 100:
         _bad("percent", percent, "must be a number from 0 to 100")

@@ -75,5 +75,5 @@ tell(tree=tree())
     @pytest.mark.parametrize("keep", [None, "a", {"a": 1}, [1], ["a", None], [["a"]]])
     def test_anything_but_a_list_of_paths_is_refused(self, keep):
         """It would protect nothing."""
-        with pytest.raises(ManifestError, match="keep .*: must be a list of paths"):
+        with pytest.raises(ManifestError, match="keep .*: must be a list of strings"):
             check_header({**HEADER, "keep": keep})
