@@ -226,9 +226,12 @@ def used():
     gc.collect()
     return gc.mem_alloc()
 ota.confirm(), ota.status()
-before = used()
-ota.confirm(), ota.status()
-print(used() - before < 200, [n for n in sys.modules if n.startswith("ota")])
+kept = []
+for _ in range(4):  # the collector may take a number for a pointer
+    before = used()
+    ota.confirm(), ota.status()
+    kept.append(used() - before)
+print(min(kept) < 200, [n for n in sys.modules if n.startswith("ota")])
 """
         told = run_mp(script, path=[core_tree.write(tmp_path, SIGNED)], cwd=tmp_path).stdout
         assert told == "True ['ota']\n"

@@ -2,6 +2,7 @@
 
 import pytest
 from powerloss.mutants import MUTANTS, caught
+from powerloss.peers import peer_cuts
 from powerloss.scenarios import FIRST, JOBS, scenario, self_update, whole_library
 
 from ota_host.proof import prove
@@ -64,6 +65,13 @@ def test_nearly_every_cut_on_an_sd_card_with_fat_boots_a_whole_release(tmp_path)
     kinds = {what: n for what, n in proof.found.items() if what not in ("old", "new") and not what.endswith(" is gone")}
     assert kinds == {"error OSError(5,)": 1, "mix, told as seq 2": 1}, proof.bad
     assert proof.bad_states <= 8 and proof.cuts > 160, proof.found
+
+
+@pytest.mark.parametrize("peer", ["micropython_ota 2.1.0", "mip"])
+def test_the_same_engine_finds_what_a_cut_leaves_of_an_updater_without_a_plan(peer):
+    proof = peer_cuts(peer)
+    assert proof["end"] == "new" and proof["found"]["old"]
+    assert any(verdict.startswith("mix") for verdict in proof["found"]), proof["found"]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)

@@ -598,7 +598,8 @@ flash = power_up()
 install(ARGS[0])
 first = updater(ARGS[1]).run(reset=False)
 import sys
-del sys.modules["ota.updater"]  # as a reset does
+for name in [n for n in sys.modules if n.split(".")[0] == "ota"]:  # as a reset does
+    del sys.modules[name]
 second = updater(ARGS[1]).run(reset=False)
 live = {k: v for k, v in ramflash.tree().items() if "ota-" not in k}
 tell(first=first, second=second, phase=status()["phase"], live=live)

@@ -8,6 +8,7 @@ import sys
 
 import cuts
 import ramflash
+from oracle import Oracle, tree
 from world import ARGS
 
 
@@ -40,7 +41,8 @@ def update(peer, url):
 
 def look():
     # What is still in the folder for downloads is not live.
-    return cuts.whole({p: h for p, h in cuts.tree().items() if not p.startswith("tmp/")})
+    files = {p: h for p, h in tree().items() if not p.startswith("tmp/")}
+    return Oracle(cuts.JOB).whole(files, [cuts.JOB])
 
 
 def main():

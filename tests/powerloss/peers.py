@@ -29,7 +29,7 @@ def peer_cuts(peer, shapes=("half",)):
             old, new = {**old, "version": b"v1"}, {**new, "version": b"v2"}
         hand = {p: data.decode() for p, data in old.items()}
         job = {"old": digests(old), "new": digests(new), "hand": hand, "kind": "lfs2", "prog": 256, "block": 4096}
-        job.update(blocks=64, own=False, shapes=[SHAPES.index(s) for s in shapes])
+        job.update(blocks=64, own=False, faults=[], shapes=[SHAPES.index(s) for s in shapes])
         path = [] if peer == "mip" else [original("2.1.0")]
         found = told_by("import peer_cuts", json.dumps(job), peer, site.url, path=path, heap="32M")
         site.shutdown()
