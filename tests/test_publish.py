@@ -122,15 +122,15 @@ class TestSources:
             [".git/config", ".keep", "__pycache__/m.pyc", "a.pyc", "boot.py", "docs/x.md", "lib/net.py", "ota.toml"], ""
         )
         made = project(tmp_path, files, exclude=["docs/", "!.keep"])
-        assert list(sources.collect(made)) == [".keep", "boot.py", "lib/net.py"]
+        assert list(sources.collect(made).files) == [".keep", "boot.py", "lib/net.py"]
         made = project(tmp_path, files, include=["/*.py", "docs"])
-        assert list(sources.collect(made)) == ["boot.py", "docs/x.md"]
+        assert list(sources.collect(made).files) == ["boot.py", "docs/x.md"]
 
     def test_the_destination_inside_the_source_folder_is_no_source(self, tmp_path):
         """A second publication does not publish the first."""
         made = project(tmp_path, {"boot.py": BOOT}, destination="src/public")
         publish(made, "v1.0.0")
-        assert list(sources.collect(made)) == ["boot.py"]
+        assert list(sources.collect(made).files) == ["boot.py"]
 
     @pytest.mark.parametrize(
         ("path", "reason"),
@@ -163,7 +163,7 @@ class TestSources:
         made = project(tmp_path, {"boot.py": BOOT})
         (tmp_path / "src/lib").symlink_to(tmp_path / "shared")
         (tmp_path / "src/loop").symlink_to(tmp_path / "src")
-        assert list(sources.collect(made)) == ["boot.py", "lib/net.py"]
+        assert list(sources.collect(made).files) == ["boot.py", "lib/net.py"]
         (tmp_path / "src/gone").symlink_to(tmp_path / "nowhere")
         with pytest.raises(HostError, match="path 'gone': is no file"):
             sources.collect(made)
