@@ -111,8 +111,8 @@ def audited(reports):
             cells = channel, header["version"], header["seq"], header["files"], decimal(header["size"]), share
             table.add_row(*(Text(str(cell)) for cell in cells))
         out.print(table)
-        counts = f"{report.releases} releases, {report.contents} contents, {report.forms} smaller forms, "
-        counts += f"{report.unused} files of no release"
+        counts = f"{count(report.releases, 'release')}, {count(report.contents, 'file')}, "
+        counts += f"{count(report.forms, 'compressed or delta variant')}, {count(report.unused, 'unreferenced file')}"
         out.print(Text(counts + (f", legacy {report.legacy}" if report.legacy else "")))
         for message in report.warnings:
             warning(message)

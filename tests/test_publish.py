@@ -156,18 +156,6 @@ class TestSources:
         with pytest.raises(HostError, match="paths '.ib.*' and 'lib.*' differ only in case: FAT"):
             sources.check_case(paths)
 
-    def test_links_are_followed_and_loops_are_not(self, tmp_path):
-        """A shared library may be a link; a link to a folder above ends there."""
-        (tmp_path / "shared").mkdir()
-        (tmp_path / "shared/net.py").write_text("x = 1\n")
-        made = project(tmp_path, {"boot.py": BOOT})
-        (tmp_path / "src/lib").symlink_to(tmp_path / "shared")
-        (tmp_path / "src/loop").symlink_to(tmp_path / "src")
-        assert list(sources.collect(made).files) == ["boot.py", "lib/net.py"]
-        (tmp_path / "src/gone").symlink_to(tmp_path / "nowhere")
-        with pytest.raises(HostError, match="path 'gone': is no file"):
-            sources.collect(made)
-
     def test_no_file_at_all_is_refused(self, tmp_path):
         """An empty release would delete everything on every board."""
         made = project(tmp_path, {"boot.py": BOOT}, include=["*.txt"])
@@ -179,7 +167,7 @@ class TestCompile:
     def test_a_source_that_micropython_cannot_compile_stops_everything(self, tmp_path):
         """File, line and reason, before anything is written."""
         made = project(tmp_path, {"boot.py": BOOT, "lib/net.py": "x = 1\ndef f(:\n"})
-        with pytest.raises(HostError, match="^lib/net.py, line 2: SyntaxError: invalid syntax$"):
+        with pytest.raises(HostError, match=r"^lib/net.py, line 2: SyntaxError: invalid syntax \(MicroPython cannot compile it; leave out"):
             publish(made, "v1.0.0")
         assert not made.tree.exists()
 
@@ -529,7 +517,7 @@ class TestVersion:
         self.git(tmp_path, "tag", "v1.2.3")
         assert release.choose_version(None, made) == "v1.2.3"
         (tmp_path / "src/boot.py").write_text(BOOT + "\n")
-        with pytest.raises(ConfigError, match="no version: the files differ from the git tag v1.2.3"):
+        with pytest.raises(ConfigError, match="no version: boot.py differs from the git tag v1.2.3"):
             release.choose_version(None, made)
 
     @pytest.mark.parametrize("version", ["1.0", "v1", "latest", "v1.0.0/../x", "v01.0.0", ""])
