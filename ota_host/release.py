@@ -92,7 +92,12 @@ def _check_boot(files, is_legacy):
         return ["there is no boot.py: boards keep the one they have, and it must call ota.boot()"]
     tree = bootcheck.parse("boot.py", source)
     if bootcheck.calls_boot(tree):
-        return []
+        if bootcheck.is_whole(source):
+            return []
+        return [
+            "boot.py: this PC's Python cannot parse it, though MicroPython can, so it was only searched line by line; make "
+            "sure that it calls ota.boot() before anything that may fail"
+        ]
     if is_legacy:
         for path in ("boot.py", "main.py"):
             if path in files and bootcheck.calls_ota_update(bootcheck.parse(path, files[path])):

@@ -249,6 +249,26 @@ class TestBoot:
         with pytest.raises(HostError, match=r"^boot.py does not call ota.boot\(\) when it is imported: .* first lines$"):
             release.build(project(tmp_path, {"boot.py": "print(1)\n"}))
 
+    @pytest.mark.parametrize(("more", "is_whole"), [
+        pytest.param("if 1:\n\ta = 1\n        b = 2\n", True, id="tab-and-spaces"),
+        pytest.param("def f():\n    match = 1\n    x = f'{a' 'b'!x}'\n", False, id="neither"),
+    ])  # fmt: skip
+    def test_a_boot_py_that_only_micropython_can_parse_is_searched(self, more, is_whole):
+        """By line where it must be; a call inside a function still does not count."""
+        source = (BOOT + more).encode()
+        assert bootcheck.is_whole(source) == is_whole
+        assert bootcheck.calls_boot(bootcheck.parse("boot.py", source)) == 2
+        source = f"import ota\ndef f():\n    import net\n    ota.boot()\n{more}".encode()
+        tree = bootcheck.parse("boot.py", source)
+        assert not bootcheck.calls_boot(tree)
+        assert "net" in [name for name, _ in bootcheck._imports(tree, "")]
+
+    def test_a_boot_py_that_was_searched_by_line_is_a_warning(self, tmp_path, monkeypatch):
+        """As with quotes of one kind inside an f-string, before Python 3.12."""
+        monkeypatch.setattr(bootcheck, "_whole", lambda source: None)
+        (warning,) = release.build(project(tmp_path, {"boot.py": BOOT})).warnings
+        assert warning.startswith("boot.py: this PC's Python cannot parse it, though MicroPython can, so it was only")
+
     def test_no_boot_py_is_a_warning(self, tmp_path):
         """A board keeps the one that it was set up with."""
         built = release.build(project(tmp_path, {"main.py": ""}))
