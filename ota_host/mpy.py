@@ -45,8 +45,8 @@ def compile_all(sources, progress=None):
                 progress("compiling", len(done) + len(bad), len(sources))
     if bad:
         first, *others = bad
-        more = f"; nor {', '.join(others[:4])}{' and others' * (len(others) > 4)}" if others else ""
-        raise HostError(f"{bad[first]} (MicroPython cannot compile it{more}; {_HINT})")
+        more = f" or {', '.join(others[:4])}{' and others' * (len(others) > 4)}" if others else ""
+        raise HostError(f"{bad[first]} (MicroPython cannot compile this file{more}; {_HINT})")
     return done
 
 

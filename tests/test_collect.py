@@ -332,8 +332,8 @@ class TestIncomplete:
         script = "import sys\nmatch sys.argv[1]:\n    case 'a':\n        pass\n"
         said = refused(project(tmp_path, {"boot.py": BOOT, "tools/a.py": script, "tools/b.py": script}))
         assert said == (
-            "tools/a.py, line 2: SyntaxError: invalid syntax (MicroPython cannot compile it; nor tools/b.py; leave out with "
-            "`exclude` what is not for the board)"
+            "tools/a.py, line 2: SyntaxError: invalid syntax (MicroPython cannot compile this file or tools/b.py; leave out "
+            "with `exclude` what is not for the board)"
         )
 
     def test_files_in_the_destination_are_named(self, tmp_path):
@@ -400,7 +400,7 @@ class TestVersion:
     @pytest.fixture
     def made(self, tmp_path):
         """A project at the root of a repository, on the tag v1.2.3, with an ota.toml and releases that are not in it."""
-        project(tmp_path, {"boot.py": BOOT, "main.py": "", "docs/a.md": ""})
+        project(tmp_path, {"boot.py": BOOT, "main.py": "", "docs/a.md": "", "docs/b.md": ""})
         for path in (tmp_path / "src").iterdir():
             path.rename(tmp_path / path.name)
         (tmp_path / "src").rmdir()
@@ -414,6 +414,7 @@ class TestVersion:
     def test_only_files_of_the_release_count_as_changes(self, tmp_path, made):
         """ota.toml, the releases and what is excluded do not."""
         (tmp_path / "docs/a.md").write_text("x")
+        (tmp_path / "docs/b.md").unlink()
         assert release.choose_version(None, made) == "v1.2.3"
 
     @pytest.mark.parametrize(("change", "named"), [
@@ -445,7 +446,7 @@ class TestVersion:
 
     def test_of_several_tags_the_highest_version_is_taken(self, tmp_path, made):
         """Whatever git lists first."""
-        for tag in ("latest", "v1.2.10-rc.1", "v1.2.10", "v1.2.9", "zz", "1.2"):
+        for tag in ("latest", "1.0.0", "v1.2.10-rc.1", "v1.2.10", "v1.2.9", "zz", "1.2"):
             git(tmp_path, "tag", tag)
         assert release.choose_version(None, made) == "v1.2.10"
 

@@ -167,7 +167,7 @@ class TestCompile:
     def test_a_source_that_micropython_cannot_compile_stops_everything(self, tmp_path):
         """File, line and reason, before anything is written."""
         made = project(tmp_path, {"boot.py": BOOT, "lib/net.py": "x = 1\ndef f(:\n"})
-        with pytest.raises(HostError, match=r"^lib/net.py, line 2: SyntaxError: invalid syntax \(MicroPython cannot compile it; leave out"):
+        with pytest.raises(HostError, match=r"^lib/net.py, line 2: SyntaxError: invalid syntax \(MicroPython cannot compile this file; leave out"):
             publish(made, "v1.0.0")
         assert not made.tree.exists()
 
