@@ -298,7 +298,7 @@ def _fresh(settings, version, terms, seal, draft, allow, as_json):
         options.update(deltas=settings.deltas, compress=settings.compress)
         done = release.publish(made, Tree(settings.tree), version, **options, progress=progress)
     _tell(done, as_json)
-    if not as_json and done.changed:
+    if done.changed and not (as_json or draft):
         show.largest(preview.largest(made.entries))
 
 
