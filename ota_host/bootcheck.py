@@ -1,11 +1,11 @@
 """What boot.py does before the boot guard runs: whether it calls `ota.boot()`, and what it imports until then."""
 
 import ast
-
-from .errors import HostError
+import re
 
 _BOOT = ("ota.boot", "ota.bootguard.boot")
 _LEGACY = ("ota.ota_update", "ota.legacy.ota_update", "micropython_ota.ota_update")
+_DEF = re.compile(r"(?:async\s+)?def\b|lambda\b")
 _DEFERRED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 # The same as in ota/bootguard.py, which a test holds: these are boot-critical without a mark.
@@ -19,12 +19,44 @@ def is_vital(path):
 
 
 def parse(path, source):
-    """The syntax tree of `source` (bytes); raises HostError."""
+    """The syntax tree of a `source` (bytes) that MicroPython can compile, whatever this PC's Python says."""
+    return _whole(source) or _by_line(source)
+
+
+def is_whole(source):
+    """Whether `parse` understands all of a `source` (bytes), and not only those of its lines that stand for themselves."""
+    return _whole(source) is not None
+
+
+def _whole(source):
+    # MicroPython takes a tab for the way to the next multiple of 8, CPython refuses it beside spaces.
+    for text in (source, source.expandtabs(8)):
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError):
+            pass
+    return None
+
+
+def _by_line(source):
+    lines, inside = [], None  # the indentation of the function that a line is in
+    for line in source.decode(errors="replace").expandtabs(8).splitlines():
+        text = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if text and inside is not None and indent <= inside:
+            inside = None
+        lines.append(text if _stands_alone(text, inside is not None) else "")
+        if inside is None and _DEF.match(text):
+            inside = indent
+    return ast.parse("\n".join(lines))
+
+
+def _stands_alone(text, is_deferred):
     try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError) as e:
-        line = getattr(e, "lineno", None) or 1
-        raise HostError(f"{path}, line {line}: {type(e).__name__}: {e.args[0]}") from None
+        nodes = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return False
+    return not is_deferred or all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes)
 
 
 def calls_boot(tree):

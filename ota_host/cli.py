@@ -7,6 +7,7 @@ did not answer as it must; 130 Ctrl-C. Every error is one line on standard error
 
 import dataclasses
 import enum
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -15,7 +16,7 @@ import typer
 
 from ota.errors import OtaError
 
-from . import audit, clock, config, drafts, init, release, show
+from . import audit, clock, config, drafts, init, preview, release, show
 from .boards import BoardError
 from .boards.command import board
 from .deploy import deploy
@@ -73,6 +74,9 @@ EarlyImports = Annotated[
         "--allow-early-imports", help="Change several files that run before ota.boot(), though a power cut may mix them."
     ),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would change and what boards would fetch; write nothing, need no key.")
+]
 TrustClock = Annotated[
     bool, typer.Option("--trust-clock", help="The clock of this PC is right, whatever speaks against it.")
 ]
@@ -97,6 +101,7 @@ def init_(
     if (folder / config.NAME).exists() and not force:
         raise ConfigError(f"{folder / config.NAME}: is there already; --force replaces it")
     answers = init.defaults(folder)
+    other = answers["destination"] if destination is None and answers["destination"] != init.DESTINATION else ""
     given = {"project": project, "source": source, "destination": destination, "channel": channel}
     given["legacy"] = legacy and legacy.value
     ask = not yes and sys.stdin.isatty()
@@ -107,6 +112,8 @@ def init_(
             answers[key] = typer.prompt(key, default=answers[key])
     path = init.write(folder, answers, force)
     config.read(path)
+    if other and other == answers["destination"]:
+        show.out.print(f"{init.DESTINATION}/ has files of its own, so releases go to {other}/", markup=False)
     show.out.print(f"wrote {path}; next: ota publish --version v1.0.0", markup=False)
 
 
@@ -125,6 +132,7 @@ def publish(
     draft: Draft = None,
     manifest: Signed = None,
     signature: Signatures = None,
+    dry_run: DryRun = False,
     early_imports: EarlyImports = False,
     trust_clock: TrustClock = False,
     config_file: ConfigFile = Path(config.NAME),
@@ -139,8 +147,12 @@ def publish(
         _refuse_with("--manifest: the draft decides it", **given, **{"from": origin})
     if origin:
         _refuse_with("--from: the content is that of the old release", compile=compile, platform=platform)
-    seal = _seal(settings, key, password_file, draft)
     allow = release.Rules(settings.library, early_imports, trust_clock)
+    if dry_run:
+        _refuse_with("--dry-run", draft=draft, manifest=manifest)
+        _preview(settings, version, origin, allow, as_json)
+        return
+    seal = _seal(settings, key, password_file, draft)
     if manifest:
         _from_draft(settings, manifest, signature or [], seal, allow, as_json)
         return
@@ -286,6 +298,31 @@ def _fresh(settings, version, terms, seal, draft, allow, as_json):
         options.update(deltas=settings.deltas, compress=settings.compress)
         done = release.publish(made, Tree(settings.tree), version, **options, progress=progress)
     _tell(done, as_json)
+    if done.changed and not (as_json or draft):
+        show.largest(preview.largest(made.entries))
+
+
+def _preview(settings, version, origin, allow, as_json):
+    tree, missing = preview.DryTree(settings.tree), []
+    try:
+        chosen = None if origin and not version else release.choose_version(version, settings)
+    except ConfigError as e:
+        if version:
+            raise
+        chosen, missing = preview.UNNAMED, [str(e)]
+    options = dict(channel=settings.channel, layout=settings.legacy, seal=keys.trusted(settings), allow=allow)
+    options.update(deltas=settings.deltas, compress=settings.compress)
+    with show.progress() as progress:
+        if origin:
+            publish = functools.partial(release.republish, tree, origin, version=chosen, **options)
+        else:
+            publish = functools.partial(release.publish, release.build(settings, progress), tree, chosen, **options)
+        made = preview.preview(tree, settings.channel, functools.partial(publish, progress=progress))
+    made.warnings += missing
+    if as_json:
+        show.as_json(dataclasses.asdict(made))
+    else:
+        show.previewed(made)
 
 
 def _again(settings, origin, version, terms, seal, draft, allow, as_json):

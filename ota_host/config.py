@@ -34,6 +34,7 @@ class Config:
     channel: str = "stable"
     legacy: str = "none"
     compile: bool = False
+    compile_exclude: list = field(default_factory=list)
     version: str = ""
     platform: list = field(default_factory=list)
     expires: int = 0
@@ -101,6 +102,7 @@ KEYS = {
     "channel": (is_plain, PLAIN),
     "legacy": (LEGACY.__contains__, 'must be "none", "prefix" or "subdir"'),
     "compile": (_is_flag, "must be true or false"),
+    "compile_exclude": (_is_texts, _TEXTS),
     "version": (_is_text, "must be a version such as v1.0.0, as text"),
     "platform": (_is_texts, _TEXTS),
     "expires": (_is_days, "must be a whole number of days from 0 (never) to 36500"),
@@ -130,7 +132,7 @@ def read(path=NAME):
     """
     path = Path(path)
     try:
-        given = tomllib.loads(path.read_bytes().decode())
+        given = tomllib.loads(_text(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `ota init` writes one") from None
     except OSError as e:
@@ -147,6 +149,14 @@ def read(path=NAME):
     if "project" not in given:
         raise ConfigError(f"{path}: project: is missing; {PLAIN}")
     return Config(folder=path.absolute().parent, **given)
+
+
+def _text(path):
+    # Editors on Windows put a byte order mark in front.
+    data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigError(f"{path}: is UTF-16; save the file as UTF-8")
+    return data.decode("utf-8-sig")
 
 
 def _shown(value):

@@ -1,5 +1,6 @@
 """`ota init`: writes an ota.toml that says what it does."""
 
+import itertools
 import json
 import os
 import re
@@ -7,12 +8,15 @@ from pathlib import Path
 
 from .config import NAME, PLAIN, is_plain
 from .errors import ConfigError, OutsideError
+from .excludes import BESIDE
+from .sources import foreign
 
+DESTINATION = "public"
 _TEXT = """\
 # What `ota publish` takes, and where it puts it. Every key: docs/reference/cli.md
 project = {project}
 source = {source}              # the folder that mirrors the board's root
-include = ["*"]                # as in .gitignore; hidden files and __pycache__ stay out by themselves
+include = ["*"]                # as in .gitignore; hidden files, caches and what git ignores stay out by themselves
 exclude = {exclude}
 destination = {destination}    # the folder that the web server serves; the release goes to {destination_plain}/{project_plain}/
 channel = {channel}
@@ -26,7 +30,22 @@ def defaults(folder):
     """What a folder (Path) suggests: a dict of the answers that `write` takes."""
     project = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.absolute().name).strip("-.") or "project"
     source = "src" if (folder / "src").is_dir() else "."
-    return {"project": project, "source": source, "destination": "public", "channel": "stable", "legacy": "none"}
+    return {"project": project, "source": source, "destination": _destination(folder), "channel": "stable", "legacy": "none"}
+
+
+def _destination(folder):
+    # A folder that others use, such as for the pages of a web site, is not ours to publish into.
+    names = itertools.chain([DESTINATION, f"ota-{DESTINATION}"], (f"ota-{DESTINATION}-{i}" for i in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(folder / name) or _is_free(folder / name))
+
+
+def _is_free(path):
+    return path.is_dir() and not foreign(path)
+
+
+def _patterns(groups):
+    # One line for each kind, so that it is easy to change.
+    return "[\n" + "".join(f"    {json.dumps(globs)[1:-1]},  # {what}\n" for what, globs in groups) + "]"
 
 
 def write(folder, answers, force=False):
@@ -49,10 +68,10 @@ def write(folder, answers, force=False):
         if not is_plain(answers[key]):
             raise ConfigError(f"{key} = {answers[key]!r}: {PLAIN}")
     # What lies beside the sources when they lie in the project's own folder.
-    exclude = ["tests/", "docs/", "*.md", "LICENSE", "Makefile", "*.toml"] if answers["source"] == "." else []
+    exclude = _patterns(BESIDE) if answers["source"] == "." else "[]"
     quoted = {key: json.dumps(value) for key, value in answers.items()}
     text = _TEXT.format(
-        exclude=json.dumps(exclude),
+        exclude=exclude,
         destination_plain=answers["destination"],
         project_plain=answers["project"],
         **quoted,

@@ -130,7 +130,7 @@ def library(
         raise ConfigError(f"--use goes with --as core, not with {form.value}")
     words = list(use or ())
     if form == Form.CORE and not use:
-        words = core.used_by(sources.collect(config.read(config_file)))
+        words = core.used_by(sources.collect(config.read(config_file)).files)
     made = files(form, words)
     changed = write(folder, made, package)
     total = sum(map(len, made.values()))

@@ -11,7 +11,12 @@ from .errors import HostError, OutsideError
 
 # Where @native, @viper and the assemblers compile; tried to see whether the source is right.
 _MACHINES = ("armv7m", "xtensawin", "rv32imc", "xtensa")
+_HINT = "leave out with `exclude` what is not for the board"
 _PLACE = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+)')
+
+
+class CompileError(HostError):
+    """MicroPython cannot compile a source; the message has file, line and reason."""
 
 
 def compile_all(sources, progress=None):
@@ -26,14 +31,22 @@ def compile_all(sources, progress=None):
         and so has to go to the board as it is.
 
     Raises:
-        HostError: MicroPython cannot compile one; the message has file, line and reason.
+        HostError: MicroPython cannot compile one; the message has file, line and reason, and the other files.
     """
-    done = {}
+    done, bad = {}, {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for path, code in zip(sources, pool.map(_compile, sources, sources.values()), strict=True):
-            done[path] = code
+        waiting = {path: pool.submit(_compile, path, source) for path, source in sources.items()}
+        for path, result in waiting.items():
+            try:
+                done[path] = result.result()
+            except CompileError as e:
+                bad[path] = e
             if progress:
-                progress("compiling", len(done), len(sources))
+                progress("compiling", len(done) + len(bad), len(sources))
+    if bad:
+        first, *others = bad
+        more = f" or {', '.join(others[:4])}{' and others' * (len(others) > 4)}" if others else ""
+        raise HostError(f"{bad[first]} (MicroPython cannot compile this file{more}; {_HINT})")
     return done
 
 
@@ -96,7 +109,7 @@ def _compile(path, source):
     place = _PLACE.findall(error)
     where = f"{path}, line {place[-1][1]}" if place else path
     reason = error.strip().splitlines()[-1] if error.strip() else "mpy-cross failed"
-    raise HostError(f"{where}: {reason}")
+    raise CompileError(f"{where}: {reason}")
 
 
 def _run(path, source, *options):

@@ -10,14 +10,15 @@ The rules that every tree keeps:
   last of all its differences, of which those of the manifest before are removed before it is replaced.
 """
 
-import subprocess
+import functools
+import os
 from dataclasses import dataclass
 from hashlib import sha256
 
 from ota.errors import ManifestError
-from ota.version import parse
+from ota.version import compare, parse
 
-from . import bootcheck, delta, imports, legacy, mpy, sources
+from . import bootcheck, delta, git, imports, legacy, mpy, sources
 from .errors import ConfigError, HostError
 from .put import AGAIN, Published, Put
 from .rules import Rules
@@ -56,13 +57,15 @@ def build(config, progress=None):
     Raises:
         HostError: a path, a source or boot.py that would not work on a board.
     """
-    files = sources.collect(config)
+    collected = sources.collect(config)
+    files = collected.files
     python = {path: data for path, data in files.items() if path.endswith(".py")}
     compiled = mpy.compile_all(python, progress)
-    warnings = _check_boot(files, config.legacy != "none")
+    warnings = collected.warnings + _check_boot(files, config.legacy != "none")
     board, source_of = dict(files), dict(python)
     if config.compile:
-        board, source_of = _ship_compiled(files, compiled, warnings)
+        stays = sources.spec("compile_exclude", config.compile_exclude)
+        board, source_of = _ship_compiled(files, compiled, warnings, stays.match_file)
     critical = bootcheck.imported_early(board, source_of) if "boot.py" in board else []
     if critical:
         warnings.append(
@@ -70,7 +73,7 @@ def build(config, progress=None):
             + ", ".join(critical)
             + "; move ota.boot() to the first lines"
         )
-    warnings += imports.hiding(board)
+    warnings += imports.hiding(board) + sources.not_on_fat(board)
     requires = {"platform": config.platform} if config.platform else {}
     requires.update(_mpy_version(board))
     requires.update(_architectures(board))
@@ -89,7 +92,12 @@ def _check_boot(files, is_legacy):
         return ["there is no boot.py: boards keep the one they have, and it must call ota.boot()"]
     tree = bootcheck.parse("boot.py", source)
     if bootcheck.calls_boot(tree):
-        return []
+        if bootcheck.is_whole(source):
+            return []
+        return [
+            "boot.py: this PC's Python cannot parse it, though MicroPython can, so it was only searched line by line; make "
+            "sure that it calls ota.boot() before anything that may fail"
+        ]
     if is_legacy:
         for path in ("boot.py", "main.py"):
             if path in files and bootcheck.calls_ota_update(bootcheck.parse(path, files[path])):
@@ -103,12 +111,12 @@ def _check_boot(files, is_legacy):
     )
 
 
-def _ship_compiled(files, compiled, warnings):
+def _ship_compiled(files, compiled, warnings, stays):
     board, source_of = {}, {}
     for path, data in files.items():
         code = compiled.get(path)
         target = path
-        if path.endswith(".py") and path not in _AS_SOURCE:
+        if path.endswith(".py") and path not in _AS_SOURCE and not stays(path):
             if code is None:
                 warnings.append(f"{path} has machine code in it and goes to the board as source")
             else:
@@ -167,10 +175,10 @@ def choose_version(given, config):
     """The version to publish: `given`, else that of ota.toml, else the tag of the work tree.
 
     Raises:
-        ConfigError: none of them, or one that is not of Semantic Versioning.
+        ConfigError: none of them, one that is not of Semantic Versioning, or files that differ from the tag.
     """
     version = given or config.version
-    return check_version(version or _git_tag(config.source_folder))
+    return check_version(version or _git_tag(config))
 
 
 def check_version(version):
@@ -182,22 +190,47 @@ def check_version(version):
     return version
 
 
-def _git_tag(folder):
-    def git(*words):
-        try:
-            done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    tag = git("describe", "--tags", "--exact-match")
-    if not tag:
+def _git_tag(config):
+    # The highest version among the tags of the commit, when the files of the release are those of the commit.
+    tags = git.tags(config.source_folder)
+    versions = sorted(filter(_is_version, tags))
+    if not versions:
+        there = f" (of the tags on this commit, {sources.some(tags)}, none is a version)" if tags else ""
         raise ConfigError(
-            "no version: give --version, or `version` in ota.toml, or a git tag on the commit that is checked out"
+            "no version: give --version, or `version` in ota.toml, or a git tag on the commit that is checked out" + there
         )
-    if git("status", "--porcelain", "--", ".") != "":
-        raise ConfigError(f"no version: the files differ from the git tag {tag}; commit and tag them, or give --version")
+    tag = max(versions, key=functools.cmp_to_key(compare))
+    changed = _changed(config)
+    if changed:
+        verb = "differs" if len(changed) == 1 else "differ"
+        raise ConfigError(
+            f"no version: {sources.some(changed)} {verb} from the git tag {tag}; commit and tag, or give --version"
+        )
     return tag
+
+
+def _is_version(tag):
+    try:
+        return bool(parse(tag))
+    except ManifestError:
+        return False
+
+
+def _changed(config):
+    # The files of the release that are not as in the commit, and those of the commit that are gone.
+    changed = git.differing(config.source_folder) or set()
+    search = sources.Search(config)
+    top = os.path.realpath(config.source_folder)
+    there = {path: os.path.relpath(os.path.realpath(name), top).replace(os.sep, "/") for path, name in search.found()}
+    # Behind a link a file is known by where it is, and in a submodule by that.
+    found = [path for path, real in there.items() if any(name in changed for p in (path, real) for name in _upwards(p))]
+    gone = [p for p in changed - there.keys() if search.takes(p) and not os.path.lexists(config.source_folder / p)]
+    return sorted(found + gone)
+
+
+def _upwards(path):
+    parts = path.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts) + 1)]
 
 
 def publish(

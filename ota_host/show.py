@@ -45,22 +45,59 @@ def progress():
         yield tell
 
 
+def count(number, noun, plural=""):
+    """`1 file`, `2 files`; `plural` where an s does not make it."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def published(done):
     """What a publication did."""
     for message in done.warnings:
         warning(message)
     head = f"{done.project} {done.version} (seq {done.seq}) on {done.channel}"
-    size = f"{done.files} files, {decimal(done.size)}"
+    size = f"{count(done.files, 'file')}, {size_of(done.size)}"
     if done.draft:
         out.print(Text(f"drafted {head}: {size}; next: ota sign {done.draft} --key KEY"))
         return
     if done.signed:
         size += f", signed by {', '.join(done.signed)}"
     if done.changed:
-        blobs = sum(name.startswith("blobs/") for name in done.written)
+        blobs = sum(name.startswith("blobs/") and not name.endswith(".z") for name in done.written)
         out.print(Text(f"published {head}: {size}, {blobs} of the contents new"))
     else:
         out.print(Text(f"nothing to do: {head} is published already"))
+
+
+def size_of(number):
+    """A number of bytes in words."""
+    return decimal(number).replace("1 bytes", "1 byte") if number == 1 else decimal(number)
+
+
+def largest(files):
+    """The largest files of a release (dicts with `path` and `size`)."""
+    shown = ", ".join(f"{file['path']} ({size_of(file['size'])})" for file in files)
+    out.print(Text(f"largest: {shown}"))
+
+
+def previewed(made):
+    """What a publication would change."""
+    for message in made.warnings:
+        warning(message)
+    head = f"{made.project} {made.version or '(no version yet)'} (seq {made.seq}) on {made.channel}"
+    out.print(Text(f"would publish {head}: {count(made.files, 'file')}, {size_of(made.size)}"))
+    for what in ("new", "changed", "removed"):
+        for file in getattr(made, what):
+            sizes = [size_of(file["size"])] if "size" in file else []
+            sizes += [f"was {size_of(file['before'])}"] if "before" in file else []
+            out.print(Text(f"  {what:<8} {file['path']}  ({', '.join(sizes)})"))
+    since = f"{count(made.unchanged, 'file')} unchanged since {made.previous}"
+    out.print(Text(f"  {since if made.previous else f'{made.channel} has no release yet'}"))
+    if made.fetch:
+        who = f"a board with {made.previous}" if made.previous else "a board with none of it"
+        sizes = f"{made.fetch['raw']} bytes; {made.fetch['compressed']} compressed; {made.fetch['delta']} with deltas"
+        out.print(Text(f"{who} fetches {sizes}"))
+        largest(made.largest)
+    out.print("nothing was written")
 
 
 def audited(reports):
@@ -74,8 +111,8 @@ def audited(reports):
             cells = channel, header["version"], header["seq"], header["files"], decimal(header["size"]), share
             table.add_row(*(Text(str(cell)) for cell in cells))
         out.print(table)
-        counts = f"{report.releases} releases, {report.contents} contents, {report.forms} smaller forms, "
-        counts += f"{report.unused} files of no release"
+        counts = f"{count(report.releases, 'release')}, {count(report.contents, 'file')}, "
+        counts += f"{count(report.forms, 'compressed or delta variant')}, {count(report.unused, 'unreferenced file')}"
         out.print(Text(counts + (f", legacy {report.legacy}" if report.legacy else "")))
         for message in report.warnings:
             warning(message)

@@ -76,6 +76,8 @@ class Tree:
         folder (Path): made when the first file is written.
     """
 
+    is_dry = False  # whether nothing is written
+
     def __init__(self, folder):
         self.folder = Path(folder)
 

@@ -87,6 +87,20 @@ class TestInit:
         code, out, _ = ota("publish", "--version", "v1.0.0", "--json")
         assert (code, json.loads(out)["files"]) == (0, 1)
 
+    def test_a_public_folder_of_the_projects_own_is_not_the_destination(self, folder, ota):
+        """Its pages are published, and releases go elsewhere, which is said; releases of ours are no reason."""
+        (folder / "ota.toml").unlink()
+        (folder / "public").mkdir()
+        (folder / "public/index.html").write_text("")
+        code, out, _ = ota("init", "--yes", "--source", ".")
+        assert code == 0 and out.startswith("public/ has files of its own, so releases go to ota-public/\nwrote ")
+        (folder / "src/boot.py").rename(folder / "boot.py")
+        assert ota("publish", "--version", "v1.0.0")[0] == 0
+        text = (folder / "ota-public" / folder.name / "stable.manifest").read_text()
+        assert '"public/index.html"' in text and "ota-public" not in text
+        assert ota("init", "--yes", "--force")[1].startswith("public/ has files of its own, so releases go to ota-public/")
+        assert ota("init", "--yes", "--force", "--destination", "public")[1].startswith("wrote ")
+
     def test_an_ota_toml_that_is_there_is_kept_without_force(self, folder, ota):
         """Exit code 2, and not a byte changes."""
         assert ota("init", "--yes") == (2, "", f"error: {folder}/ota.toml: is there already; --force replaces it\n")
@@ -150,6 +164,7 @@ class TestPublish:
         """A line to read; one of JSON for a script."""
         words = "publish", "--version", "v1.0.0"
         said = "published sample v1.0.0 (seq 1) on stable: 2 files, 31 bytes, 2 of the contents new\n"
+        said += "largest: boot.py (22 bytes), main.py (9 bytes)\n"
         assert ota(*words) == (0, said, "")
         assert ota(*words) == (0, "nothing to do: sample v1.0.0 (seq 1) on stable is published already\n", "")
         code, out, err = ota(*words, "--json")
@@ -207,6 +222,104 @@ class TestPublish:
         assert ota("publish", "--nonsense")[0] == 2
 
 
+    def test_the_numbers_are_of_what_they_name(self, folder, ota):
+        """Compressed forms and patches are not contents; one file is no plural."""
+        (folder / "src/main.py").unlink()
+        (folder / "src/boot.py").write_text(BOOT + "# x\n" * 100)
+        said = "published sample v1.0.0 (seq 1) on stable: 1 file, 422 bytes, 1 of the contents new\n"
+        assert ota("publish", "--version", "v1.0.0")[1].startswith(said)
+
+    def test_an_ota_toml_with_a_byte_order_mark_is_read(self, folder, ota):
+        """Editors on Windows write one; UTF-16 is one line of error."""
+        (folder / "ota.toml").write_bytes(b"\xef\xbb\xbfproject = \"sample\"\r\n")
+        assert ota("publish", "--version", "v1.0.0")[0] == 0
+        (folder / "ota.toml").write_bytes('project = "sample"\n'.encode("utf-16"))
+        assert ota("publish") == (2, "", "error: ota.toml: is UTF-16; save the file as UTF-8\n")
+
+
+class TestDryRun:
+    """`ota publish --dry-run`."""
+
+    @pytest.fixture
+    def changed(self, folder, ota):
+        """v1.0.0 is published; since then a file changed, one came and one went."""
+        (folder / "src/old.txt").write_text("x")
+        (folder / "src/main.py").write_text("".join(f"print({i})\n" for i in range(200)))
+        ota("publish", "--version", "v1.0.0")
+        (folder / "src/old.txt").unlink()
+        (folder / "src/main.py").write_text("".join(f"print({i})\n" for i in range(201)))
+        (folder / "src/new.txt").write_text("y" * 200)
+        return folder
+
+    def snapshot(self, folder):
+        return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else b"") for p in folder.rglob("*")}
+
+    def test_it_lists_what_would_change_and_what_boards_would_fetch_and_writes_nothing(self, changed, ota):
+        """The numbers are those of the publication that follows."""
+        before = self.snapshot(changed)
+        code, out, err = ota("publish", "--version", "v1.0.1", "--dry-run")
+        assert (code, err, self.snapshot(changed)) == (0, "", before)
+        head, *files, unchanged, fetches, largest, end = out.splitlines()
+        assert head == "would publish sample v1.0.1 (seq 2) on stable: 3 files, 2.3 kB"
+        assert files == ["  new      new.txt  (200 bytes)", "  changed  main.py  (2.1 kB, was 2.1 kB)", "  removed  old.txt  (was 1 byte)"]
+        assert (unchanged, end) == ("  1 file unchanged since v1.0.0", "nothing was written")
+        assert largest == "largest: main.py (2.1 kB), new.txt (200 bytes), boot.py (22 bytes)"
+        made = json.loads(ota("publish", "--version", "v1.0.1", "--dry-run", "--json")[1])
+        ota("publish", "--version", "v1.0.1")
+        header, *lines = map(json.loads, (changed / "public/sample/stable.manifest").read_text().splitlines())
+        main, new = lines[1:]
+        assert made["fetch"] == {
+            "raw": main["s"] + new["s"], "compressed": main["z"] + new["z"], "delta": min(main["d"].values()) + new["z"],
+        }  # fmt: skip
+        assert fetches == "a board with v1.0.0 fetches {raw} bytes; {compressed} compressed; {delta} with deltas".format(**made["fetch"])
+        assert made["seq"] == header["seq"] == 2
+
+    def test_its_json_has_the_same(self, changed, ota):
+        """One object, for a script."""
+        made = json.loads(ota("publish", "--version", "v1.0.1", "--dry-run", "--json")[1])
+        assert [file["path"] for file in made["new"] + made["changed"] + made["removed"]] == ["new.txt", "main.py", "old.txt"]
+        assert made["changed"][0]["before"] == 2090 and made["changed"][0]["size"] == 2101
+        assert (made["previous"], made["unchanged"], made["largest"][0]) == ("v1.0.0", 1, {"path": "main.py", "size": 2101})
+
+    def test_it_needs_no_version_no_key_and_no_folder(self, folder, ota):
+        """A first look, before there is anything; the warning says what publish will ask for."""
+        (folder / "ota.toml").write_text('project = "sample"\nkey = ["~/gone.key"]\n')
+        before = self.snapshot(folder)
+        code, out, err = ota("publish", "--dry-run")
+        assert (code, self.snapshot(folder)) == (0, before)
+        assert err.startswith("warning: no version: give --version, ")
+        assert out.startswith("would publish sample (no version yet) (seq 1) on stable: 2 files, 31 bytes\n  new      boot.py")
+        assert "  stable has no release yet\na board with none of it fetches 31 bytes; 31 compressed; 31 with deltas\n" in out
+
+    def test_a_signed_channel_is_no_matter(self, folder, ota):
+        """Boards trust keys that are not at hand: no refusal, no warning, no question for a password."""
+        ota("keygen", folder / "../k", "--no-password", "--bits", "2048")
+        (folder / "ota.toml").write_text('project = "sample"\nkeys = ["../k.pub"]\n')
+        assert ota("publish", "--version", "v1.0.0", "--key", folder / "../k")[0] == 0
+        (folder / "src/main.py").write_text("print(2)\n")
+        code, out, err = ota("publish", "--version", "v1.0.1", "--dry-run")
+        assert (code, err) == (0, "") and "  changed  main.py" in out
+
+    def test_what_publish_refuses_it_refuses_too(self, changed, ota):
+        """Other content under a published version; a path that boards cannot hold."""
+        before = self.snapshot(changed)
+        code, _, err = ota("publish", "--version", "v1.0.0", "--dry-run")
+        assert code == 1 and "v1.0.0 is published already with other content (main.py, new.txt, old.txt)" in err
+        assert self.snapshot(changed) == before
+
+    def test_an_old_release_can_be_looked_at_before_it_is_published_again(self, changed, ota):
+        """With --from."""
+        ota("publish", "--version", "v1.0.1")
+        before = self.snapshot(changed)
+        out = ota("publish", "--from", "v1.0.0", "--dry-run")[1]
+        assert out.startswith("would publish sample v1.0.0+rollback.3 (seq 3) on stable: 3 files")
+        assert "  removed  new.txt  (was 200 bytes)" in out and self.snapshot(changed) == before
+
+    def test_it_goes_with_no_draft(self, folder, ota):
+        """Nothing would be written."""
+        assert ota("publish", "--dry-run", "--draft", "x") == (2, "", "error: --draft does not go with --dry-run\n")
+
+
 class TestRollback:
     def test_it_goes_back_and_says_to_what(self, folder, ota):
         """And once more, there is nothing to do."""
@@ -229,7 +342,7 @@ class TestVerify:
         for place in (["public"], ["public/sample"], []):
             code, out, err = ota("verify", *place)
             assert (code, err) == (0, "")
-            assert "1 releases, 2 contents, 0 smaller forms, 0 files of no release" in out
+            assert "1 release, 2 files, 0 compressed or delta variants, 0 unreferenced files" in out
         report = json.loads(ota("verify", "--json")[1])
         assert report["ok"] and report["projects"][0]["channels"]["stable"]["version"] == "v1.0.0"
 

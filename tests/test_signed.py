@@ -233,9 +233,9 @@ class TestTrust:
 
 class TestSecrets:
     def test_the_secret_of_hs256_in_a_file_of_the_release_is_refused(self, tmp_path, signers):
-        """Such as in main.py, which the web server then serves."""
+        """Such as in main.py, which the web server then serves; also without the name of the algorithm before it."""
         hs = signers["HS256"]
-        made = project(tmp_path, {"boot.py": BOOT, "main.py": f"KEYS = [{hs.board_key!r}]\n"})
+        made = project(tmp_path, {"boot.py": BOOT, "main.py": f"KEYS = ['HS256:' + {hs.board_key[6:]!r}]\n"})
         for who_knows in (seal(hs), seal(keys=[hs])):
             with pytest.raises(HostError, match=f"^main.py: holds the secret of the HS256 key {hs.key_id}: who") as e:
                 publish(made, "v1.0.0", seal=who_knows)

@@ -1,0 +1,112 @@
+"""`ota publish --dry-run`: what a publication would change, found by publishing into a tree that writes nothing."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from .put import Published
+from .tree import END, WAIT, Manifest, Tree, parse_manifest
+
+# Stands for a version that has not been chosen yet, and sorts after all others.
+UNNAMED = "v999999999.0.0"
+_LARGEST = 3  # files that are named
+
+
+@dataclass
+class Preview:
+    """What would be published.
+
+    `previous` is the version that `channel` has now, empty without one. `new`, `changed` and `removed` are files, each a
+    dict with `path`, `size`, and `fetched`, the bytes that a board on `previous` fetches for it, or `before`, its old size.
+    `fetch` has the sum of these bytes: `raw`, `compressed` where that is smaller, and `delta` where that is smaller still.
+    """
+
+    project: str
+    channel: str
+    version: str
+    seq: int
+    files: int
+    size: int
+    previous: str = ""
+    new: list[dict[str, object]] = field(default_factory=list)
+    changed: list[dict[str, object]] = field(default_factory=list)
+    removed: list[dict[str, object]] = field(default_factory=list)
+    unchanged: int = 0
+    fetch: dict[str, int] = field(default_factory=dict)
+    largest: list[dict[str, object]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class DryTree(Tree):
+    """A tree that a publication reads as ever; what it would write is kept in `files`, name -> content (bytes)."""
+
+    is_dry = True
+
+    def __init__(self, folder) -> None:
+        super().__init__(folder)
+        self.files: dict[str, bytes] = {}
+
+    @contextlib.contextmanager
+    def locked(self, wait: float = WAIT) -> Iterator[None]:
+        yield
+
+    def write(self, name: str, content: bytes, after: str = "") -> bool:
+        if self.read(name) == content:
+            return False
+        self.files[name] = content
+        return True
+
+    def keep_only(self, folder: str, files: dict[str, bytes]) -> None:
+        pass
+
+
+def preview(tree: DryTree, channel: str, publish: Callable[[], Published]) -> Preview:
+    """What a publication would change.
+
+    Args:
+        tree: where to.
+        channel: who would get it.
+        publish: publishes into that tree.
+
+    Raises:
+        HostError: as the publication itself.
+    """
+    before = tree.manifest(channel + END)
+    done = publish()
+    raw = tree.files.get(channel + END)
+    after = parse_manifest(raw, "the new manifest") if raw else before
+    made = Preview(done.project, channel, done.version, done.seq, done.files, done.size, warnings=done.warnings)
+    if after:
+        _compare(made, before, after)
+    if done.version == UNNAMED:
+        made.version = ""
+    return made
+
+
+def largest(entries: list[dict]) -> list[dict[str, object]]:
+    """The largest files of a release, by its file lines: dicts of `path` and `size`."""
+    found = sorted(entries, key=lambda e: -e["s"])[:_LARGEST]
+    return [{"path": e["p"], "size": e["s"]} for e in found]
+
+
+def _compare(made: Preview, before: Manifest | None, after: Manifest) -> None:
+    old = {e["p"]: e for e in before.entries} if before else {}
+    made.previous = before.version if before else ""
+    made.largest = largest(after.entries)
+    made.fetch = {"raw": 0, "compressed": 0, "delta": 0}
+    bases = {e["h"][:16] for e in old.values()}
+    for entry in after.entries:
+        there = old.pop(entry["p"], None)
+        if there and there["h"] == entry["h"]:
+            made.unchanged += 1
+            continue
+        packed = min(entry["s"], entry.get("z", entry["s"]))
+        least = min([packed, *(size for base, size in entry.get("d", {}).items() if base in bases)])
+        for form, size in (("raw", entry["s"]), ("compressed", packed), ("delta", least)):
+            made.fetch[form] += size
+        file = {"path": entry["p"], "size": entry["s"], "fetched": least}
+        if there:
+            made.changed.append({**file, "before": there["s"]})
+        else:
+            made.new.append(file)
+    made.removed = [{"path": e["p"], "before": e["s"]} for e in old.values()]
