@@ -135,7 +135,7 @@ except OtaError as e:
 
 
 def told_by_board(root, keys):
-    return run_mp(STAGE + BOARD, root, json.dumps([board_key(key) for key in keys])).stdout.strip()
+    return run_mp(STAGE + BOARD, root, json.dumps([board_key(key) for key in keys])).stdout.splitlines()[-1]
 
 
 def release(root):
