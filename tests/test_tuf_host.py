@@ -18,7 +18,7 @@ from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.ngclient import FetcherInterface
 from tuf.ngclient import Updater as Client
 
-from ota_host.errors import ConfigError, HostError
+from ota_host.errors import HostError
 from ota_host.keys import FileSigner, generate, open_signer
 from ota_host.tree import Tree
 from ota_host.tuf.keys import TufSigner, public_key

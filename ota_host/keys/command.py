@@ -2,9 +2,10 @@
 
 import enum
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.filesize import decimal
@@ -15,7 +16,7 @@ from .board import BoardKey, board_key_of, read_board_keys
 from .files import generate
 from .password import Password
 from .seal import Seal
-from .signer import open_signer
+from .signer import Signer, open_signer
 
 
 class Alg(str, enum.Enum):
@@ -27,15 +28,15 @@ class Alg(str, enum.Enum):
 
 
 KeyNames = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option("--key", help="Sign with this private key file, pkcs11: URI or plug-in; may be repeated."),
 ]
-PasswordFile = Annotated[Optional[Path], typer.Option(help="Its first line is the password or PIN of the key.")]
+PasswordFile = Annotated[Path | None, typer.Option(help="Its first line is the password or PIN of the key.")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="The settings of the project.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 
 
-def trusted(settings):
+def trusted(settings: config.Config) -> Seal:
     """A Seal with the keys that the boards of a project (Config) trust; raises ConfigError."""
     keys = read_board_keys(settings.keys, settings.folder)
     if settings.threshold > max(1, len(keys)):
@@ -43,7 +44,9 @@ def trusted(settings):
     return Seal((), tuple(keys), settings.threshold)
 
 
-def seal_of(settings, names=None, password_file=None, signs=True):
+def seal_of(
+    settings: config.Config, names: list[str] | None = None, password_file: Path | None = None, signs: bool = True
+) -> Seal:
     """The Seal of a publication.
 
     Args:
@@ -64,7 +67,7 @@ def seal_of(settings, names=None, password_file=None, signs=True):
     return Seal(_open(names, password_file), seal.keys, seal.threshold)
 
 
-def _open(names, password_file):
+def _open(names: Sequence[str], password_file: Path | None) -> tuple[Signer, ...]:
     password = Password(password_file)
     signers = {}
     for name in names:
@@ -73,18 +76,18 @@ def _open(names, password_file):
     return tuple(signers.values())
 
 
-def _file(name):
+def _file(name: str) -> Path | None:
     # The path that a key's name is, or None for another kind.
     scheme, colon, _ = name.partition(":")
     return None if colon and len(scheme) > 1 and scheme.isidentifier() else Path(name).expanduser()
 
 
-def _relative(name, folder):
+def _relative(name: str, folder: Path) -> str:
     path = _file(name)
     return name if path is None else str(folder / path)
 
 
-def check_outside(path, settings, what):
+def check_outside(path: Path, settings: config.Config, what: str) -> None:
     """Refuse a file that the next release would hold, or that the web server serves; raises ConfigError."""
     real = Path(os.path.realpath(path))
     for folder, why in ((settings.source_folder, "every board would get it"), (settings.root, "the web server serves it")):
@@ -141,7 +144,7 @@ def pubkey(
         show.out.print(key.text, markup=False)
 
 
-def _public(name, password_file):
+def _public(name: str, password_file: Path | None) -> BoardKey:
     path = _file(name)
     if path and path.is_file():
         data = path.read_bytes()
@@ -158,7 +161,7 @@ def _public(name, password_file):
 def sign(
     manifest: Annotated[Path, typer.Argument(help="The file that `ota publish --draft` wrote.")],
     key: KeyNames = None,
-    out: Annotated[Optional[Path], typer.Option(help="Where the signatures go; default: MANIFEST.sig.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the signatures go; default: MANIFEST.sig.")] = None,
     password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
