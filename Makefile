@@ -63,5 +63,11 @@ footprint: $(READY)
 bench-heap: $(READY)
 	$(BIN)/python bench/heap.py
 
+# The documentation as a site in site/, with search; a dead link is an error.
+docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d .cache/docs docs site
+	@echo "site/index.html"
+
 clean:
-	rm -rf $(VENV) .cache build dist *.egg-info
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache build dist site *.egg-info
