@@ -45,11 +45,11 @@ class BoardKey:
         """
         alg, colon, encoded = str(text).strip().partition(":")
         if not colon or alg not in SIZES:
-            raise ConfigError(f"{where}: is not ALG:BASE64 with ALG one of {', '.join(SIZES)}")
+            raise ConfigError(f"{where}: must be ALG:BASE64, with ALG one of {', '.join(SIZES)}")
         try:
             raw = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
-            raise ConfigError(f"{where}: what stands after {alg}: is not Base64 with its padding") from None
+            raise ConfigError(f"{where}: the text after {alg}: is not padded Base64") from None
         least, most = SIZES[alg]
         if not least <= len(raw) <= most:
             size = str(least) if least == most else f"{least} to {most}"
@@ -61,11 +61,11 @@ class BoardKey:
 
     def _check(self, where: str) -> None:
         if self.alg == "RS256" and not (self.raw[0] and self.raw[-1] & 1):
-            raise ConfigError(f"{where}: the RS256 modulus must be odd and have no zero byte in front")
+            raise ConfigError(f"{where}: the RS256 modulus must be odd, without leading zero bytes")
         try:
             self.public()
         except ValueError:
-            raise ConfigError(f"{where}: the raw {self.alg} key is no public key") from None
+            raise ConfigError(f"{where}: the raw {self.alg} key is not a valid public key") from None
 
     @property
     def text(self) -> str:
@@ -153,7 +153,7 @@ def board_key_of(pem: bytes, where: str = "key") -> str:
     try:
         public = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigError(f"{where}: is no PEM public key of RSA or EC") from None
+        raise ConfigError(f"{where}: not a PEM public key; RSA and EC keys are supported") from None
     return of_public(public, where).text
 
 
@@ -177,10 +177,10 @@ def read_board_keys(texts: Iterable[str], folder: str | Path = ".") -> list[Boar
                 read = path.read_text("utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as e:
                 reason = getattr(e, "strerror", None) or "is not UTF-8"
-                raise ConfigError(f"{where}: is neither ALG:BASE64 nor a file with one a line: {reason}") from None
+                raise ConfigError(f"{where}: neither ALG:BASE64 nor a readable file of board keys: {reason}") from None
             lines = [(f"{path}, line {n}", line) for n, line in enumerate(read, 1) if line.strip()]
         elif text.startswith("HS256:"):
-            raise ConfigError(f"{where}: an HS256 key is a secret: put it into a file outside of the project and name that")
+            raise ConfigError(f"{where}: an HS256 key is a secret: put it in a file outside the project and give its name here")
         for at, line in lines:
             key = BoardKey.parse(line, at)
             found[key.id] = key

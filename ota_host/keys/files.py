@@ -56,7 +56,7 @@ class FileSigner(Signer):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise ConfigError(f"key {path}: no such file; `ota keygen {path}` makes one") from None
+            raise ConfigError(f"key {path}: no such file; create it with `ota keygen {path}`") from None
         except OSError as e:
             raise OutsideError(f"key {path}: cannot be read: {e.strerror}") from None
         load = _pem if b"-----BEGIN" in data else _jwk
@@ -83,21 +83,21 @@ def _pem(data: bytes, where: str, password: Callable[[], bytes]) -> tuple[Any, b
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     if b"PRIVATE KEY-----" not in data:
-        raise ConfigError(f"{where}: is no private key, and only that can sign")
+        raise ConfigError(f"{where}: not a private key; only a private key can sign")
     is_encrypted = b"BEGIN ENCRYPTED" in data or b"Proc-Type: 4,ENCRYPTED" in data
     try:
         return load_pem_private_key(data, password() if is_encrypted else None), is_encrypted
     except (ValueError, TypeError, UnsupportedAlgorithm):
         if is_encrypted:
-            raise HostError(f"{where}: the password is wrong, or the file damaged") from None
-        raise ConfigError(f"{where}: is no PEM private key of RSA or EC") from None
+            raise HostError(f"{where}: wrong password, or the file is damaged") from None
+        raise ConfigError(f"{where}: not a PEM private key; RSA and EC keys are supported") from None
 
 
 def _jwk(data: bytes, where: str, password: Callable[[], bytes]) -> tuple[bytes, bool]:
     is_encrypted = not data.lstrip().startswith(b"{")
     if is_encrypted:
         if data.count(b".") != 4:
-            raise ConfigError(f"{where}: is no private key; `ota keygen` makes one")
+            raise ConfigError(f"{where}: not a private key; create one with `ota keygen`")
         data = _decrypt(data, where, password())
     try:
         jwk = json.loads(data)
@@ -105,7 +105,7 @@ def _jwk(data: bytes, where: str, password: Callable[[], bytes]) -> tuple[bytes,
     except (ValueError, KeyError, TypeError):
         secret = b""
     if not secret:
-        raise ConfigError(f"{where}: is no JWK of kind oct")
+        raise ConfigError(f"{where}: not a JWK of type oct")
     return secret, is_encrypted
 
 
@@ -126,13 +126,13 @@ def _decrypt(data: bytes, where: str, password: bytes) -> bytes:
     try:
         return jwe.decrypt_compact(data.strip(), _oct(password), algorithms=_JWE).plaintext or b""
     except (JoseError, ValueError):
-        raise HostError(f"{where}: the password is wrong, or the file damaged") from None
+        raise HostError(f"{where}: wrong password, or the file is damaged") from None
 
 
 def _check_mode(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
-        raise ConfigError(f"key {path}: is not encrypted, and others may read it (mode {mode:04o}); chmod 600 {path}")
+        raise ConfigError(f"key {path}: not encrypted and readable by other users (mode {mode:04o}); run chmod 600 {path}")
 
 
 def generate(path: str | Path, alg: str = "RS256", bits: int = 3072, password: Ask | None = None) -> FileSigner:
@@ -155,7 +155,7 @@ def generate(path: str | Path, alg: str = "RS256", bits: int = 3072, password: A
     public = path.with_name(path.name + ".pub")
     for file in (path, public):
         if os.path.lexists(file):
-            raise ConfigError(f"{file}: is there already, and a key is never replaced; give another name")
+            raise ConfigError(f"{file}: already exists, and keys are never overwritten; choose another name")
     if bits not in BITS:
         raise ConfigError(f"bits = {bits}: must be one of {', '.join(map(str, BITS))}")
     check_alg(alg)
@@ -229,7 +229,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(scratch)
     except FileExistsError:
-        raise ConfigError(f"{path}: is there already, and a key is never replaced; give another name") from None
+        raise ConfigError(f"{path}: already exists, and keys are never overwritten; choose another name") from None
     except OSError as e:
         raise OutsideError(f"{path}: cannot be written: {e.strerror}") from None
 

@@ -26,9 +26,9 @@ def parse_uri(text: str) -> dict[str, Any]:
         for pair in filter(None, part.split(sign)):
             name, _, value = pair.partition("=")
             if name == "pin-value":
-                raise ConfigError("pkcs11: pin-value would stand in the open; use pin-source=file:PATH or OTA_KEY_PASSWORD")
+                raise ConfigError("pkcs11: pin-value would expose the PIN; use pin-source=file:PATH or OTA_KEY_PASSWORD")
             if name not in known or name in found:
-                what = "is there twice" if name in found else f"is none of {', '.join(known)}"
+                what = "appears twice" if name in found else f"is unknown; use one of {', '.join(known)}"
                 raise ConfigError(f"pkcs11: attribute {name!r} {what}")
             found[name] = unquote_to_bytes(value) if name == "id" else unquote(value)
     for name in ("token", "module-path"):
@@ -79,7 +79,7 @@ class Pkcs11Signer(Signer):
             with self._token(pkcs11).open(user_pin=pin) as session:
                 return hook(pkcs11, session, *args)
         except pkcs11.exceptions.PinIncorrect:
-            raise OutsideError(f"{self.name}: the PIN is wrong") from None
+            raise OutsideError(f"{self.name}: wrong PIN") from None
         except pkcs11.exceptions.PinLocked:
             raise OutsideError(f"{self.name}: the PIN is locked") from None
         except pkcs11.exceptions.PKCS11Error as e:
@@ -97,16 +97,18 @@ class Pkcs11Signer(Signer):
             if self._at.get("serial") in (None, t.serial.decode(errors="replace").strip())
         ]
         if len(found) != 1:
-            raise ConfigError(f"pkcs11 module {module}: has {len(found)} tokens {self._at['token']!r}, must be one")
+            raise ConfigError(
+                f"pkcs11 module {module}: has {len(found)} tokens named {self._at['token']!r}, must have exactly one"
+            )
         return found[0]
 
     def _find(self, pkcs11: Any, session: Any, kind: Any) -> Any:
         try:
             return session.get_key(object_class=kind, label=self._at.get("object"), id=self._at.get("id"))
         except pkcs11.exceptions.NoSuchKey:
-            raise ConfigError(f"{self.name}: there is no {kind.name.lower().replace('_', ' ')} of that name") from None
+            raise ConfigError(f"{self.name}: no {kind.name.lower().replace('_', ' ')} with that name") from None
         except pkcs11.exceptions.MultipleObjectsReturned:
-            raise ConfigError(f"{self.name}: there are several; name one by its id=%01%02") from None
+            raise ConfigError(f"{self.name}: several keys match; select one with id=%01%02") from None
 
     def _public(self, pkcs11: Any, session: Any) -> BoardKey:
         from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -116,7 +118,7 @@ class Pkcs11Signer(Signer):
         key = self._find(pkcs11, session, pkcs11.ObjectClass.PUBLIC_KEY)
         encode = {pkcs11.KeyType.RSA: encode_rsa_public_key, pkcs11.KeyType.EC: encode_ec_public_key}.get(key.key_type)
         if not encode:
-            raise ConfigError(f"{self.name}: is a key of kind {key.key_type.name}, must be RSA or EC on P-256")
+            raise ConfigError(f"{self.name}: a key of type {key.key_type.name}; must be RSA or EC on P-256")
         return of_public(load_der_public_key(encode(key)), self.name)
 
     def _sign(self, message: bytes) -> bytes:

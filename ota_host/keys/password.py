@@ -43,7 +43,7 @@ class Password:
         if VARIABLE in os.environ:
             return VARIABLE, os.environ[VARIABLE]
         if not sys.stdin.isatty():
-            raise ConfigError(f"{what}: needs a password: give --password-file, or {VARIABLE}, or a terminal to ask at")
+            raise ConfigError(f"{what}: needs a password: use --password-file, set {VARIABLE}, or run it in a terminal")
         import typer
 
         return what, typer.prompt(f"Password of {what}", hide_input=True, confirmation_prompt=self._confirm, err=True)

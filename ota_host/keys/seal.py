@@ -39,7 +39,7 @@ def read_lines(raw: bytes, name: str) -> list[Signature]:
             for s in signatures:
                 _decode(s)
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise HostError(f"{name}: is no line of signatures: it begins with {line[:16]!r}") from None
+            raise HostError(f"{name}: not a line of signatures; it begins with {line[:16]!r}") from None
         found += signatures
     return found
 
@@ -65,10 +65,12 @@ def join(body: bytes, signatures: Sequence[Signature], name: str = "manifest") -
     """
     lines = [_line(s) for s in signatures]
     if len(lines) > LINES:
-        raise HostError(f"{name}: {len(lines)} signatures, boards take {LINES} at most")
+        raise HostError(f"{name}: {len(lines)} signatures; boards accept at most {LINES}")
     for line, signature in zip(lines, signatures, strict=True):
         if len(line) > LINE:
-            raise HostError(f"{name}: the signature of {signature['key']} makes a line of {len(line)} bytes, the limit is {LINE}")
+            raise HostError(
+                f"{name}: the signature of {signature['key']} makes the line {len(line)} bytes long; the limit is {LINE}"
+            )
     return body + b"".join(lines)
 
 

@@ -92,4 +92,6 @@ def _plugin(scheme: str) -> Callable[[str], Signer]:
     for point in entry_points(group=PLUGINS, name=scheme):
         plugin: Callable[[str], Signer] = point.load()
         return plugin
-    raise ConfigError(f"key {scheme}:…: there is no plug-in {scheme!r} in the entry points {PLUGINS}; a file can be ./{scheme}:…")
+    raise ConfigError(
+        f"key {scheme}:…: no plug-in {scheme!r} is registered under the entry point group {PLUGINS}; for a file, write ./{scheme}:…"
+    )

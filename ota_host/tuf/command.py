@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .repository import Done, Repository
 
 tuf = typer.Typer(
-    help="Publish by the rules of The Update Framework, for boards with a TufVerifier.",
+    help="Publish with The Update Framework, for boards with a TufVerifier.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -38,7 +38,7 @@ class Role(str, enum.Enum):
 
 
 def _days(what: str) -> Any:
-    return typer.Option(min=1, max=3650, help=f"Until {what} made now expires.")
+    return typer.Option(min=1, max=3650, help=f"Days until {what} made now expires.")
 
 
 RootDays = Annotated[int, _days("a root")]
@@ -47,8 +47,8 @@ SnapshotDays = Annotated[int, _days("a snapshot")]
 TimestampDays = Annotated[int, _days("a timestamp")]
 Names = list[str] | None
 Threshold = int | None
-Draft = Annotated[Path | None, typer.Option(help="Write the new root to this file, for `ota tuf sign`; change nothing else.")]
-RootFile = Annotated[Path | None, typer.Option("--root", help="Put this draft in force, with --key for the other roles.")]
+Draft = Annotated[Path | None, typer.Option(help="Write the new root to this file for `ota tuf sign`, and change nothing else.")]
+RootFile = Annotated[Path | None, typer.Option("--root", help="Publish this draft of a root; --key signs the other roles.")]
 
 
 class _Keys:
@@ -79,7 +79,7 @@ class _Keys:
         """Load `names`, which must be private keys."""
         for name, key in zip(names or (), self.load(names), strict=True):
             if key.keyid not in self.signers:
-                raise ConfigError(f"--key {name}: is a public key, and only the private one signs")
+                raise ConfigError(f"--key {name}: is a public key; only a private key can sign")
 
 
 def _start(path: Path, key: list[str] | None, password_file: Path | None) -> tuple[config.Config, _Keys]:
@@ -97,10 +97,12 @@ def _repository(settings: config.Config, keys: _Keys, **days: int) -> "Repositor
 
 @tuf.command()
 def init(
-    root_key: Annotated[Names, typer.Option(help="Signs roots, and is kept offline; may be repeated.")] = None,
-    threshold: Annotated[Threshold, typer.Option(help="How many root keys must sign a root; default 1.")] = None,
-    targets_key: Annotated[Names, typer.Option(help="Signs what boards install; may be repeated.")] = None,
-    online_key: Annotated[Names, typer.Option(help="Signs snapshots and timestamps; may be repeated.")] = None,
+    root_key: Annotated[Names, typer.Option(help="Key for the root role, kept offline; may be repeated.")] = None,
+    threshold: Annotated[Threshold, typer.Option(help="Number of root keys that must sign a root; default: 1.")] = None,
+    targets_key: Annotated[
+        Names, typer.Option(help="Key for the targets role, which signs what boards install; may be repeated.")
+    ] = None,
+    online_key: Annotated[Names, typer.Option(help="Key for snapshots and timestamps; may be repeated.")] = None,
     root_days: RootDays = 365,
     targets_days: TargetsDays = 365,
     snapshot_days: SnapshotDays = 30,
@@ -129,17 +131,17 @@ def init(
 def _first_root(repository: "Repository", loaded: "dict[str, list[SSlibKey]]", threshold: int) -> "Metadata[Root]":
     for option, role in (("--root-key", "root"), ("--targets-key", "targets"), ("--online-key", "timestamp")):
         if not loaded[role]:
-            raise ConfigError(f"no {option}: every role needs a key")
+            raise ConfigError(f"{option} is missing: every role needs a key")
     roots = {key.keyid for key in loaded["root"]}
     if roots & {key.keyid for role in ("targets", "timestamp") for key in loaded[role]}:
-        show.warning("a root key is the key of another role, too: who steals it there owns the boards")
+        show.warning("a root key is also used by another role: anyone who steals it there controls the boards")
     return repository.first_root(loaded, threshold)
 
 
 @tuf.command()
 def publish(
     renew: Annotated[
-        bool, typer.Option("--renew", help="Only a new timestamp, and a snapshot when half of its time is over; for cron.")
+        bool, typer.Option("--renew", help="Make a new timestamp only, and a new snapshot once half its time is over; for cron.")
     ] = False,
     targets_days: TargetsDays = 365,
     snapshot_days: SnapshotDays = 30,
@@ -157,10 +159,12 @@ def publish(
 
 @tuf.command()
 def rotate(
-    role: Annotated[Role | None, typer.Argument(help="Whose keys change; root without --old and --new: a later expiry.")] = None,
-    old: Annotated[Names, typer.Option(help="A key that goes; its private file signs once more; may be repeated.")] = None,
-    new: Annotated[Names, typer.Option(help="A key that comes; may be repeated.")] = None,
-    threshold: Annotated[Threshold, typer.Option(help="How many keys of the role must sign from now on.")] = None,
+    role: Annotated[
+        Role | None, typer.Argument(help="Role whose keys change; root without --old and --new gets a later expiry.")
+    ] = None,
+    old: Annotated[Names, typer.Option(help="Key to remove; its private file signs once more; may be repeated.")] = None,
+    new: Annotated[Names, typer.Option(help="Key to add; may be repeated.")] = None,
+    threshold: Annotated[Threshold, typer.Option(help="Number of keys of the role that must sign from now on.")] = None,
     root_days: RootDays = 365,
     targets_days: TargetsDays = 365,
     snapshot_days: SnapshotDays = 30,
@@ -177,7 +181,7 @@ def rotate(
     _refuse_with_root(root, draft=draft, role=role, threshold=threshold)
     name = role.value if role else ""
     if not name and not root:
-        raise ConfigError("no ROLE: one of root, targets, snapshot, timestamp; or --root with a draft")
+        raise ConfigError("ROLE is missing: give root, targets, snapshot or timestamp, or --root with a draft")
     gone, come = keys.load(old), keys.load(new)
     repository = _repository(
         settings, keys, root=root_days, targets=targets_days, snapshot=snapshot_days, timestamp=timestamp_days
@@ -188,7 +192,7 @@ def rotate(
 
 @tuf.command()
 def sign(
-    file: Annotated[Path, typer.Argument(help="The root that --draft wrote.")],
+    file: Annotated[Path, typer.Argument(help="The root that was written with --draft.")],
     key: KeyNames = None,
     password_file: PasswordFile = None,
     as_json: AsJson = False,
@@ -197,7 +201,7 @@ def sign(
     from .keys import load
 
     if not key:
-        raise ConfigError("no key: give --key")
+        raise ConfigError("no key given; use --key")
     root = _read_root(file)
     told = _shown(root)
     if not as_json:
@@ -207,7 +211,7 @@ def sign(
     for name in key:
         _, signer = load(name, Password(password_file))
         if not signer:
-            raise ConfigError(f"--key {name}: is a public key, and only the private one signs")
+            raise ConfigError(f"--key {name}: is a public key; only a private key can sign")
         root.sign(signer, append=True)
         signed.append(signer.public_key.keyid)
     _save(root, file)
@@ -227,7 +231,7 @@ def _shown(root: "Metadata[Root]") -> list[str]:
 def _refuse_with_root(root: Path | None, **options: object) -> None:
     for name, value in options.items():
         if root and value is not None and value != []:
-            raise ConfigError(f"--{name} does not go with --root: the draft decides it")
+            raise ConfigError(f"--{name} cannot be used with --root: the draft decides it")
 
 
 def _read_root(path: Path) -> "Metadata[Root]":
@@ -239,9 +243,9 @@ def _read_root(path: Path) -> "Metadata[Root]":
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
     except DeserializationError:
-        raise HostError(f"{path}: is no metadata of TUF") from None
+        raise HostError(f"{path}: not TUF metadata") from None
     if not isinstance(root.signed, Root):
-        raise HostError(f"{path}: is {root.signed.type} metadata, must be root")
+        raise HostError(f"{path}: contains {root.signed.type} metadata; must be root")
     return root
 
 

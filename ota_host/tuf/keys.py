@@ -31,7 +31,7 @@ def public_key(board_key: str | BoardKey, name: str = "key") -> SSlibKey:
     """
     key = board_key if isinstance(board_key, BoardKey) else BoardKey.parse(board_key, name)
     if key.alg not in _SCHEMES:
-        raise ConfigError(f"{name}: is an {key.alg} key, TUF takes {', '.join(_SCHEMES)}")
+        raise ConfigError(f"{name}: an {key.alg} key; TUF supports {', '.join(_SCHEMES)}")
     return SSlibKey.from_crypto(key.public(), scheme=_SCHEMES[key.alg])
 
 
@@ -89,7 +89,7 @@ def load(name: str, password: "Ask | None" = None) -> tuple[SSlibKey, TufSigner 
     if re.match(r"[A-Z]{2}\d{3}:", name) or re.match(rb"[A-Z]{2}\d{3}:", data):
         found = read_board_keys([name])
         if len(found) != 1:
-            raise ConfigError(f"{name}: holds {len(found)} board keys, must be one")
+            raise ConfigError(f"{name}: holds {len(found)} board keys, must hold exactly one")
         return public_key(found[0], name), None
     signer = TufSigner(open_signer(name, password))
     return signer.public_key, signer

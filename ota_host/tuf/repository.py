@@ -79,7 +79,7 @@ class Repository(Base):
         try:
             return Metadata.from_bytes(data)
         except DeserializationError as e:
-            raise HostError(f"{self.tree.folder / FOLDER / self._name(role)}: is no metadata: {e.__cause__ or e}") from None
+            raise HostError(f"{self.tree.folder / FOLDER / self._name(role)}: invalid metadata: {e.__cause__ or e}") from None
 
     def close(self, role: str, md: Metadata[Any]) -> None:
         """Sign a new version of a role; raises HostError when too few of its keys are at hand."""
@@ -116,7 +116,7 @@ class Repository(Base):
         """
         with self.tree.locked():
             if self.tree.read(FOLDER + "1.root.json") is not None:
-                raise ConfigError(f"{self.tree.folder / FOLDER}1.root.json: is there already; `ota tuf rotate` changes keys")
+                raise ConfigError(f"{self.tree.folder / FOLDER}1.root.json: already exists; change keys with `ota tuf rotate`")
             self._is_first = True
             self._take_root(root)
             self._targets(True)
@@ -170,7 +170,9 @@ class Repository(Base):
             root.signed.add_key(key, role)
         part.threshold = part.threshold if threshold is None else threshold
         if not 1 <= part.threshold <= len(part.keyids):
-            raise ConfigError(f"{role}: a threshold of {part.threshold} with {len(part.keyids)} keys; must be 1 to that")
+            raise ConfigError(
+                f"{role}: a threshold of {part.threshold} with {len(part.keyids)} keys; must be from 1 to the number of keys"
+            )
         return self._signed_root(root, self.root())
 
     def first_root(self, keys: Mapping[str, Sequence[SSlibKey]], threshold: int = 1) -> Metadata[Root]:
@@ -190,7 +192,9 @@ class Repository(Base):
             for key in keys[role]:
                 root.signed.add_key(key, role)
         if not 1 <= threshold <= len(root.signed.roles["root"].keyids):
-            raise ConfigError(f"root: a threshold of {threshold} with {len(keys['root'])} keys; must be 1 to that")
+            raise ConfigError(
+                f"root: a threshold of {threshold} with {len(keys['root'])} keys; must be from 1 to the number of keys"
+            )
         root.signed.roles["root"].threshold = threshold
         return self._signed_root(root, None)
 
@@ -238,7 +242,7 @@ class Repository(Base):
         data = md.to_bytes(JSONSerializer(compact=True))
         name = role + ".json" if role == "timestamp" else f"{md.signed.version}.{role}.json"
         if len(data) > _LIMITS[role]:
-            raise HostError(f"{name}: {len(data)} bytes, boards take {_LIMITS[role]}")
+            raise HostError(f"{name}: {len(data)} bytes; boards accept at most {_LIMITS[role]}")
         self._new[name] = data
 
     def _info(self, role: str) -> MetaFile:
@@ -257,28 +261,28 @@ class Repository(Base):
         if root.signed.expires <= self._now:
             raise HostError(f"root: version {root.signed.version} expired at {_text(root.signed.expires)}")
         if not root.signed.consistent_snapshot:
-            raise HostError(f"root: version {root.signed.version} is without consistent snapshots")
+            raise HostError(f"root: version {root.signed.version} does not use consistent snapshots")
         for by in filter(None, (self._before, root.signed)):
             self._check_signed("root", root, by)
         self._put("root", root)
 
     def _check_there(self) -> None:
         if self.tree.read(FOLDER + "1.root.json") is None:
-            raise ConfigError(f"{self.tree.folder / FOLDER}: there is no TUF repository; `ota tuf init` makes one")
+            raise ConfigError(f"{self.tree.folder / FOLDER}: no TUF repository; create one with `ota tuf init`")
 
     def _check_root(self) -> None:
         self._check_there()
         root = self.root()
         if root.expires <= self._now:
             raise HostError(
-                f"root: version {root.version} expired at {_text(root.expires)}; `ota tuf rotate root` makes a new one"
+                f"root: version {root.version} expired at {_text(root.expires)}; make a new one with `ota tuf rotate root`"
             )
 
     def _check_signed(self, role: str, md: Metadata[Any], root: Root) -> None:
         found = root.get_verification_result(role, md.signed_bytes, md.signatures)
         if not found:
-            many = f"{len(found.signed)} of the {found.threshold} signatures that root {root.version} asks for"
-            raise HostError(f"{role} {md.signed.version}: {many}; give --key for more of {_short(root.roles[role].keyids)}")
+            many = f"{len(found.signed)} of the {found.threshold} signatures required by root {root.version}"
+            raise HostError(f"{role} {md.signed.version}: {many}; use --key with more of {_short(root.roles[role].keyids)}")
 
     def _holds(self, role: str, root: Root) -> bool:
         md = self.open(role)
@@ -296,11 +300,11 @@ class Repository(Base):
         signed = self.open(role).signed
         if not self._holds(role, self.root()):
             raise HostError(
-                f"{role}: version {signed.version} is not signed by the keys of the root; `ota tuf publish` with its keys signs it anew"
+                f"{role}: version {signed.version} is not signed by the keys of the root; run `ota tuf publish` with its keys to sign it again"
             )
         if signed.expires <= self._now:
             raise HostError(
-                f"{role}: version {signed.version} expired at {_text(signed.expires)}; `ota tuf publish` with its keys signs it anew"
+                f"{role}: version {signed.version} expired at {_text(signed.expires)}; run `ota tuf publish` with its keys to sign it again"
             )
 
     def _manifests(self) -> dict[str, TargetFile]:
@@ -309,7 +313,7 @@ class Repository(Base):
             path = self.tree.folder / (channel + END)
             if manifest.body != manifest.raw:
                 raise HostError(
-                    f"{path}: carries signatures of its own, and boards with a TufVerifier refuse that; "
+                    f"{path}: carries its own signatures, which boards with a TufVerifier refuse; "
                     "publish it without --key and without `key` in ota.toml"
                 )
             found[channel + END] = TargetFile.from_data(channel + END, manifest.raw, ["sha256"])
