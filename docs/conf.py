@@ -32,7 +32,7 @@ NAVIGATION = {
         "how-to/test-without-hardware",
         "how-to/leave-micropython-ota",
     ],
-    "Reference": ["reference/library", "reference/cli", "reference/formats"],
+    "Reference": ["reference/library", "reference/cli", "reference/formats", "reference/glossary"],
     "Explanation": [
         "explanation/architecture",
         "explanation/install",
