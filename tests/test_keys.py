@@ -473,28 +473,35 @@ class TestUri:
             open_signer("pkcs11:token=t;object=k?module-path=/none.so", word("1234"))
 
 
-@pytest.fixture(scope="module")
-def token(tmp_path_factory):
-    """{label: board key} of a token of SoftHSM, whose keys another program has put there."""
-    folder = tmp_path_factory.mktemp("token")
+_TOKEN = {}  # one for a process: SoftHSM reads its configuration when it is loaded, and never again
+
+
+def make_token(folder):
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
-        util = ["softhsm2-util", "--token", "test"]
-        init = ["softhsm2-util", "--init-token", "--free", "--label", "test", "--pin", "1234", "--so-pin", "5678"]
-        subprocess.run(init, check=True, capture_output=True)
-        made = {
-            "rsa": rsa.generate_private_key(65537, 2048),
-            "ec": ec.generate_private_key(ec.SECP256R1()),
-            "p384": ec.generate_private_key(ec.SECP384R1()),
-        }
-        for number, (label, private) in enumerate(made.items(), 1):
-            form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            (folder / label).write_bytes(private.private_bytes(serialization.Encoding.PEM, *form))
-            words = ["--import", folder / label, "--label", label, "--id", f"{number:02d}", "--pin", "1234"]
-            subprocess.run([*util, *words], check=True, capture_output=True)
-        yield {label: FileSigner(k, label).board_key for label, k in made.items() if label != "p384"}
+    os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
+    util = ["softhsm2-util", "--token", "test"]
+    init = ["softhsm2-util", "--init-token", "--free", "--label", "test", "--pin", "1234", "--so-pin", "5678"]
+    subprocess.run(init, check=True, capture_output=True)
+    made = {
+        "rsa": rsa.generate_private_key(65537, 2048),
+        "ec": ec.generate_private_key(ec.SECP256R1()),
+        "p384": ec.generate_private_key(ec.SECP384R1()),
+    }
+    for number, (label, private) in enumerate(made.items(), 1):
+        form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        (folder / label).write_bytes(private.private_bytes(serialization.Encoding.PEM, *form))
+        words = ["--import", folder / label, "--label", label, "--id", f"{number:02d}", "--pin", "1234"]
+        subprocess.run([*util, *words], check=True, capture_output=True)
+    return {label: FileSigner(k, label).board_key for label, k in made.items() if label != "p384"}
+
+
+@pytest.fixture
+def token(tmp_path_factory):
+    """{label: board key} of a token of SoftHSM, whose keys another program has put there."""
+    if not _TOKEN:
+        _TOKEN.update(make_token(tmp_path_factory.mktemp("token")))
+    return _TOKEN
 
 
 @pytest.mark.skipif(not HAS_TOKEN, reason="NO TOKEN: install softhsm2, which .ci/run does, to test PKCS#11")
