@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow powerloss fuzz bench bench-heap footprint clean
+.PHONY: setup demo lint format test test-slow powerloss fuzz bench bench-heap footprint docs clean
 
 setup: $(READY)
 
@@ -21,6 +21,18 @@ $(READY): setup.cfg pyproject.toml
 # A board without hardware updates itself over the air. BOARD=unix or pico-w.
 demo: $(READY)
 	@$(BIN)/python -m ota_host.demo $(BOARD)
+
+# Rules and formats of the code, and types: pyproject.toml says which hold where, and why.
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+# What `make lint` can put right by itself.
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # All but the long proof.
 test: $(READY)
@@ -51,5 +63,11 @@ footprint: $(READY)
 bench-heap: $(READY)
 	$(BIN)/python bench/heap.py
 
+# The documentation as a site in site/, with search; a dead link is an error.
+docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d .cache/docs docs site
+	@echo "site/index.html"
+
 clean:
-	rm -rf $(VENV) .cache build dist *.egg-info
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache build dist site *.egg-info

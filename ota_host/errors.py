@@ -7,7 +7,7 @@
 
 
 class HostError(Exception):
-    code = 1
+    code: int = 1
 
 
 class ConfigError(HostError):

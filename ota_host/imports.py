@@ -5,6 +5,7 @@ A board looks in its root folder first, then in the firmware, then in `lib/`. In
 """
 
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from . import library
 from .bootcheck import VITAL_FOLDERS, relative_imports
@@ -24,28 +25,28 @@ BUILT_IN = frozenset(
 )
 
 
-def has_library(paths):
+def has_library(paths: Iterable[str]) -> bool:
     """Whether a release with these paths brings the library, or a part of it."""
     return any(path.startswith(VITAL_FOLDERS) for path in paths)
 
 
-def in_folder(paths, folder):
+def in_folder(paths: Iterable[str], folder: str) -> list[str]:
     """Those of `paths` that lie in `folder`, which ends in `/`, as FAT sees it: case does not count."""
     return [path for path in paths if path.lower().startswith(folder)]
 
 
-def stem(path):
+def stem(path: str) -> str:
     """A module's path without its `.py` or `.mpy`; empty for a file that is no module."""
     return next((path[: -len(end)] for end in ENDS if path.endswith(end)), "")
 
 
-def missing(paths, folder):
+def missing(paths: Iterable[str], folder: str) -> list[str]:
     """The modules that the next boot needs from the package in `folder` and does not find there (list of str)."""
     there = {stem(path) for path in paths}
     return [folder + name for name in NEEDED if folder + name not in there]
 
 
-def check_library(paths, is_frozen=False):
+def check_library(paths: Collection[str], is_frozen: bool = False) -> None:
     """Refuse a release after which `import ota` would not give the library.
 
     Args:
@@ -79,7 +80,7 @@ def check_library(paths, is_frozen=False):
             )
 
 
-def check_whole(files):
+def check_whole(files: Mapping[str, bytes]) -> None:
     """Refuse a library that has only some of the modules that it imports.
 
     Args:
@@ -106,7 +107,7 @@ def check_whole(files):
                     todo.append(found)
 
 
-def _loads(path, data, folder):
+def _loads(path: str, data: bytes, folder: str) -> Iterator[str]:
     # The modules of the library, as paths below `folder` without an end, that one of them loads.
     name = stem(path)[len(folder) :]
     if name == "names":
@@ -120,9 +121,9 @@ def _loads(path, data, folder):
             yield found
 
 
-def hiding(paths):
+def hiding(paths: Iterable[str]) -> list[str]:
     """A line (str) for each module of MicroPython that a file or folder of the release may hide."""
-    first = {}
+    first: dict[tuple[str, bool], tuple[str, str]] = {}
     for path in sorted(paths):
         rest = path.removeprefix("lib/")
         name = rest.split("/")[0] if "/" in rest else stem(rest)
@@ -135,7 +136,7 @@ def hiding(paths):
     ]
 
 
-def check_moved(old, new, channel, version):
+def check_moved(old: Collection[str], new: Collection[str], channel: str, version: str) -> None:
     """Refuse a release that has the library in the other folder.
 
     Where `ota/` stands beside `lib/ota/`, whole or not, `import ota` gives what is in `ota/`: from the first

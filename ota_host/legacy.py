@@ -1,18 +1,20 @@
 """The layout of micropython_ota on a server: a file `version`, and the files under a name with the version in it."""
 
+from pathlib import Path
+
 from .errors import ConfigError
 
 _JOIN = {"prefix": "_", "subdir": "/"}
 
 
-def name(layout, version, path):
+def name(layout: str, version: str, path: str) -> str:
     """The name on the server of one file of a release."""
     if layout not in _JOIN:
         raise ConfigError(f"legacy = {layout!r}: must be none, prefix or subdir")
     return version + _JOIN[layout] + path
 
 
-def layout_of(folder, version):
+def layout_of(folder: Path, version: str) -> str:
     """`prefix` or `subdir`, as the files of `version` lie in `folder` (Path); empty for neither."""
     if (folder / version).is_dir():
         return "subdir"

@@ -1,11 +1,44 @@
-"""Servers that hold a release, for any test."""
+"""Servers that hold a release, and what is built for the package index, for any test."""
 
 import functools
 import http.server
+import subprocess
+import sys
 import threading
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from support import release
+from filelock import FileLock
+from support import ROOT, release
+
+
+class Distributions(NamedTuple):
+    wheel: Path
+    sdist: Path
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory, worker_id):
+    """Wheel and source distribution, the wheel made from the other; built once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "distributions"
+    with FileLock(str(folder) + ".lock"):
+        if not list(folder.glob("*.whl")):
+            build(folder)
+    return Distributions(next(folder.glob("*.whl")), next(folder.glob("*.tar.gz")))
+
+
+def build(folder):
+    # From a copy of what git has, so that nothing that lies about gets in.
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, names.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            target = folder / "source" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "build", "--outdir", folder, folder / "source"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ except ImportError:  # Python 3.10
 import pytest
 from support import ROOT, run_mp
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
@@ -68,9 +68,10 @@ def on_a_board(page, before="", after="", **options):
     return run_mp(script, **options).stdout
 
 
-def test_the_readme_runs_on_a_board(server_of_sample):
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_the_first_page_runs_on_a_board(server_of_sample, name):
     """Its two programs, against a server that has a release: it is staged, and the board resets."""
-    page = (ROOT / "README.md").read_text()
+    page = (ROOT / name).read_text()
     python = [text for language, text in BLOCK.findall(page) if language == "python"]
     script = STAGE + "\n".join(python).replace("http://192.168.2.100", server_of_sample)
     assert run_mp(script).stdout == "reset\n"

@@ -161,7 +161,7 @@ class TestSignManifest:
         """A board reads no more lines."""
         there = [{"key": f"{i:016x}", "alg": "ES256", "sig": "AAAA"} for i in range(8)]
         raw = RAW + json.dumps({"sig": there}).encode() + b"\n"
-        with pytest.raises(HostError, match="9 signatures, boards take 8 at most"):
+        with pytest.raises(HostError, match="9 signatures; boards accept at most 8"):
             sign_manifest(raw, [signers["ES256"]])
 
     @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ class TestSignManifest:
     )
     def test_a_line_that_is_none_is_refused(self, signers, line):
         """Nothing is signed beside it."""
-        with pytest.raises(HostError, match="manifest: is no line of signatures: it begins with b'"):
+        with pytest.raises(HostError, match="manifest: not a line of signatures; it begins with b'"):
             sign_manifest(RAW + line + b"\n", [signers["ES256"]])
 
     def test_the_text_of_a_signature_line_inside_of_a_line_is_no_signature(self, signers):
@@ -247,19 +247,19 @@ class TestBoardKey:
 
     def test_a_pem_that_is_no_public_key_is_refused(self, keys):
         """Such as a private one, by mistake."""
-        with pytest.raises(ConfigError, match="^key: is no PEM public key of RSA or EC$"):
+        with pytest.raises(ConfigError, match="^key: not a PEM public key; RSA and EC keys are supported$"):
             board_key_of(keys["RS256"].read_bytes())
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            pytest.param("RS512:AAAA", "is not ALG:BASE64 with ALG one of RS256, ES256, HS256", id="alg"),
-            pytest.param("AAAA", "is not ALG:BASE64 with ALG one of", id="none"),
-            pytest.param("ES256:A-_A", "what stands after ES256: is not Base64 with its padding", id="url-safe"),
-            pytest.param("ES256:" + "A" * 7, "is not Base64 with its padding", id="padding"),
+            pytest.param("RS512:AAAA", "must be ALG:BASE64, with ALG one of RS256, ES256, HS256", id="alg"),
+            pytest.param("AAAA", "must be ALG:BASE64, with ALG one of", id="none"),
+            pytest.param("ES256:A-_A", "the text after ES256: is not padded Base64", id="url-safe"),
+            pytest.param("ES256:" + "A" * 7, "is not padded Base64", id="padding"),
             pytest.param("ES256:AAAA", "the raw ES256 key has 3 bytes, must be 64", id="short"),
-            pytest.param("ES256:" + base64.b64encode(bytes(64)).decode(), "the raw ES256 key is no public key", id="point"),
-            pytest.param("RS256:" + base64.b64encode(bytes(384)).decode(), "must be odd and have no zero byte in front", id="modulus"),
+            pytest.param("ES256:" + base64.b64encode(bytes(64)).decode(), "the raw ES256 key is not a valid public key", id="point"),
+            pytest.param("RS256:" + base64.b64encode(bytes(384)).decode(), "must be odd, without leading zero bytes", id="modulus"),
             pytest.param("HS256:" + base64.b64encode(bytes(31)).decode(), "the raw HS256 key has 31 bytes, must be 32 to 64", id="secret"),
         ],
     )
@@ -275,11 +275,11 @@ class TestBoardKey:
         (tmp_path / "ota.keys").write_text(f"{es.board_key}\n\n{rs.board_key}\n")
         assert [k.id for k in read_board_keys([rs.board_key, "ota.keys"], tmp_path)] == [rs.key_id, es.key_id]
         (tmp_path / "ota.keys").write_text("x\n")
-        with pytest.raises(ConfigError, match="ota.keys, line 1: is not ALG:BASE64"):
+        with pytest.raises(ConfigError, match="ota.keys, line 1: must be ALG:BASE64"):
             read_board_keys(["ota.keys"], tmp_path)
-        with pytest.raises(ConfigError, match=r"^keys\[0\]: is neither ALG:BASE64 nor a file with one a line: No such"):
+        with pytest.raises(ConfigError, match=r"^keys\[0\]: neither ALG:BASE64 nor a readable file of board keys: No such"):
             read_board_keys(["none"], tmp_path)
-        with pytest.raises(ConfigError, match=r"^keys\[0\]: an HS256 key is a secret: put it into a file outside"):
+        with pytest.raises(ConfigError, match=r"^keys\[0\]: an HS256 key is a secret: put it in a file outside"):
             read_board_keys([signers["HS256"].board_key])
 
 
@@ -289,7 +289,7 @@ class TestFiles:
         """A wrong one is an error of one line, the same for all."""
         public = (keys[alg].parent / f"{alg}.pub").read_text()
         assert FileSigner.open(keys[alg], word("sesame")).board_key + "\n" == public
-        with pytest.raises(HostError, match=f"^key {keys[alg]}: the password is wrong, or the file damaged$"):
+        with pytest.raises(HostError, match=f"^key {keys[alg]}: wrong password, or the file is damaged$"):
             FileSigner.open(keys[alg], word("sesam"))
 
     @pytest.mark.parametrize("alg", ALGS)
@@ -325,7 +325,7 @@ class TestFiles:
         generate(tmp_path / "k", alg, bits=2048)
         assert FileSigner.open(tmp_path / "k", None).alg == alg
         (tmp_path / "k").chmod(0o640)
-        with pytest.raises(ConfigError, match=r"k: is not encrypted, and others may read it \(mode 0640\); chmod 600 "):
+        with pytest.raises(ConfigError, match=r"k: not encrypted and readable by other users \(mode 0640\); run chmod 600 "):
             FileSigner.open(tmp_path / "k", None)
 
     @pytest.mark.parametrize("name", ["k", "k.pub"])
@@ -334,7 +334,7 @@ class TestFiles:
         """The only copy of a key may be in it."""
         there = tmp_path / name
         there.symlink_to("nowhere") if "link" in kind else there.write_text("mine")
-        with pytest.raises(ConfigError, match=f"{name}: is there already, and a key is never replaced"):
+        with pytest.raises(ConfigError, match=f"{name}: already exists, and keys are never overwritten"):
             generate(tmp_path / "k", "ES256")
         assert [p.name for p in tmp_path.iterdir()] == [name]
 
@@ -342,7 +342,7 @@ class TestFiles:
         """Two at once."""
         monkeypatch.setattr("os.path.lexists", lambda path: False)
         (tmp_path / "k").write_text("mine")
-        with pytest.raises(ConfigError, match="k: is there already"):
+        with pytest.raises(ConfigError, match="k: already exists"):
             generate(tmp_path / "k", "ES256")
         assert (tmp_path / "k").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
@@ -360,12 +360,12 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            pytest.param(b"", "is no private key; `ota keygen` makes one", id="empty"),
-            pytest.param(b"RS256:AAAA\n", "is no private key; `ota keygen` makes one", id="board-key"),
-            pytest.param(b"{}", "is no JWK of kind oct", id="json"),
+            pytest.param(b"", "not a private key; create one with `ota keygen`", id="empty"),
+            pytest.param(b"RS256:AAAA\n", "not a private key; create one with `ota keygen`", id="board-key"),
+            pytest.param(b"{}", "not a JWK of type oct", id="json"),
             pytest.param(b'{"kty":"oct","k":"AAAA"}', "the raw HS256 key has 3 bytes, must be 32 to 64", id="short"),
-            pytest.param(b"-----BEGIN PUBLIC KEY-----\n", "is no private key, and only that can sign", id="public"),
-            pytest.param(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is no PEM private key of RSA or EC", id="pem"),
+            pytest.param(b"-----BEGIN PUBLIC KEY-----\n", "not a private key; only a private key can sign", id="public"),
+            pytest.param(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a PEM private key; RSA and EC keys are supported", id="pem"),
         ],
     )
     def test_a_file_that_is_no_private_key_is_refused_by_name(self, tmp_path, text, message):
@@ -377,7 +377,7 @@ class TestFiles:
 
     def test_no_file_says_how_to_get_one(self, tmp_path):
         """And asks for no password."""
-        with pytest.raises(ConfigError, match=f"^key {tmp_path}/k: no such file; `ota keygen {tmp_path}/k` makes one$"):
+        with pytest.raises(ConfigError, match=f"^key {tmp_path}/k: no such file; create it with `ota keygen {tmp_path}/k`$"):
             open_signer(str(tmp_path / "k"))
 
     def test_a_pem_made_elsewhere_signs(self, tmp_path):
@@ -412,7 +412,7 @@ class TestPassword:
         """A build job does not wait for ever."""
         monkeypatch.delenv("OTA_KEY_PASSWORD", raising=False)
         monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-        expected = "^key k: needs a password: give --password-file, or OTA_KEY_PASSWORD, or a terminal to ask at$"
+        expected = "^key k: needs a password: use --password-file, set OTA_KEY_PASSWORD, or run it in a terminal$"
         with pytest.raises(ConfigError, match=expected):
             Password()("key k")
 
@@ -450,9 +450,9 @@ class TestUri:
             pytest.param("pkcs11:object=k?module-path=/m", "token is missing: pkcs11:token=NAME;object=LABEL", id="token"),
             pytest.param("pkcs11:token=t;object=k", "module-path is missing", id="module"),
             pytest.param("pkcs11:token=t?module-path=/m", r"object \(the key's label\) or id is missing", id="object"),
-            pytest.param("pkcs11:token=t;objekt=k?module-path=/m", "attribute 'objekt' is none of token, serial,", id="unknown"),
-            pytest.param("pkcs11:token=t;token=u?module-path=/m", "attribute 'token' is there twice", id="twice"),
-            pytest.param("pkcs11:token=t;object=k?module-path=/m&pin-value=1234", "pin-value would stand in the open", id="pin"),
+            pytest.param("pkcs11:token=t;objekt=k?module-path=/m", "attribute 'objekt' is unknown; use one of token, serial,", id="unknown"),
+            pytest.param("pkcs11:token=t;token=u?module-path=/m", "attribute 'token' appears twice", id="twice"),
+            pytest.param("pkcs11:token=t;object=k?module-path=/m&pin-value=1234", "pin-value would expose the PIN", id="pin"),
         ],
     )
     def test_a_uri_that_names_no_key_is_refused(self, text, message):
@@ -473,28 +473,35 @@ class TestUri:
             open_signer("pkcs11:token=t;object=k?module-path=/none.so", word("1234"))
 
 
-@pytest.fixture(scope="module")
-def token(tmp_path_factory):
-    """{label: board key} of a token of SoftHSM, whose keys another program has put there."""
-    folder = tmp_path_factory.mktemp("token")
+_TOKEN = {}  # one for a process: SoftHSM reads its configuration when it is loaded, and never again
+
+
+def make_token(folder):
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
-        util = ["softhsm2-util", "--token", "test"]
-        init = ["softhsm2-util", "--init-token", "--free", "--label", "test", "--pin", "1234", "--so-pin", "5678"]
-        subprocess.run(init, check=True, capture_output=True)
-        made = {
-            "rsa": rsa.generate_private_key(65537, 2048),
-            "ec": ec.generate_private_key(ec.SECP256R1()),
-            "p384": ec.generate_private_key(ec.SECP384R1()),
-        }
-        for number, (label, private) in enumerate(made.items(), 1):
-            form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            (folder / label).write_bytes(private.private_bytes(serialization.Encoding.PEM, *form))
-            words = ["--import", folder / label, "--label", label, "--id", f"{number:02d}", "--pin", "1234"]
-            subprocess.run([*util, *words], check=True, capture_output=True)
-        yield {label: FileSigner(k, label).board_key for label, k in made.items() if label != "p384"}
+    os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
+    util = ["softhsm2-util", "--token", "test"]
+    init = ["softhsm2-util", "--init-token", "--free", "--label", "test", "--pin", "1234", "--so-pin", "5678"]
+    subprocess.run(init, check=True, capture_output=True)
+    made = {
+        "rsa": rsa.generate_private_key(65537, 2048),
+        "ec": ec.generate_private_key(ec.SECP256R1()),
+        "p384": ec.generate_private_key(ec.SECP384R1()),
+    }
+    for number, (label, private) in enumerate(made.items(), 1):
+        form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        (folder / label).write_bytes(private.private_bytes(serialization.Encoding.PEM, *form))
+        words = ["--import", folder / label, "--label", label, "--id", f"{number:02d}", "--pin", "1234"]
+        subprocess.run([*util, *words], check=True, capture_output=True)
+    return {label: FileSigner(k, label).board_key for label, k in made.items() if label != "p384"}
+
+
+@pytest.fixture
+def token(tmp_path_factory):
+    """{label: board key} of a token of SoftHSM, whose keys another program has put there."""
+    if not _TOKEN:
+        _TOKEN.update(make_token(tmp_path_factory.mktemp("token")))
+    return _TOKEN
 
 
 @pytest.mark.skipif(not HAS_TOKEN, reason="NO TOKEN: install softhsm2, which .ci/run does, to test PKCS#11")
@@ -527,13 +534,13 @@ class TestToken:
 
     def test_what_does_not_answer_is_one_line(self, token):
         """Each with the token and the key."""
-        with pytest.raises(OutsideError, match="^pkcs11 token 'test' object 'rsa': the PIN is wrong$"):
+        with pytest.raises(OutsideError, match="^pkcs11 token 'test' object 'rsa': wrong PIN$"):
             open_signer(self.uri("object=rsa"), word("4321")).sign(b"x")
-        with pytest.raises(ConfigError, match="^pkcs11 token 'test' object 'dsa': there is no public key of that name$"):
+        with pytest.raises(ConfigError, match="^pkcs11 token 'test' object 'dsa': no public key with that name$"):
             open_signer(self.uri("object=dsa"), word("1234"))
         with pytest.raises(ConfigError, match="an EC key on secp384r1, must be P-256"):
             open_signer(self.uri("object=p384"), word("1234"))
-        with pytest.raises(ConfigError, match="has 0 tokens 'none', must be one"):
+        with pytest.raises(ConfigError, match="has 0 tokens named 'none', must have exactly one"):
             open_signer(f"pkcs11:token=none;object=rsa?module-path={MODULE}", word("1234"))
 
 
@@ -570,5 +577,5 @@ class TestPlugin:
         found = {"vault": [Point]}
         monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name: found.get(name, []))
         assert open_signer("vault:release/1") == ("release/1", signers["RS256"])
-        with pytest.raises(ConfigError, match="^key other:…: there is no plug-in 'other' in the entry points mpota.signers"):
+        with pytest.raises(ConfigError, match="^key other:…: no plug-in 'other' is registered under the entry point group mpota.signers"):
             open_signer("other:x")

@@ -4,7 +4,6 @@ import ast
 import base64
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from old_board import WRONG, OldBoard, Raw, Site, comparable, original
 from support import ROOT, release, run_mp
 
+from ota_host import library as forms
 from ota_host.boards import start
 
 BOARD = {"boot.py": b"boot 1", "main.py": b"main 1", "version": b"v1.0.0", "mine.txt": b"mine"}
@@ -278,17 +278,18 @@ class TestHowTo:
 
     def test_the_commands_of_the_page_put_the_library_on_a_board(self, tmp_path):
         """On one that has the original in lib/, as mip left it there: ours is what an import finds."""
-        checkout = tmp_path / "checkout"
-        shutil.copytree(ROOT / "ota", checkout / "ota", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "micropython_ota.py", checkout)
         commands = re.search(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S)[1].splitlines()
         with start("unix", tmp_path / "flash.img") as board:
             board.mpremote("fs", "mkdir", ":lib")
             board.mpremote("fs", "cp", original("2.1.0") / "micropython_ota.py", ":lib/")
             for command in commands:
-                words = command.replace(" ota ", f" {checkout}/ota ").replace(" micro", f" {checkout}/micro").split()
-                assert words[0] == "mpremote"
-                assert board.mpremote(*words[1:]).returncode == 0
+                program, *words = command.replace(" board", f" {tmp_path}/board").split()
+                if program == "ota":
+                    subprocess.run([sys.executable, "-m", "ota_host.cli", *words], check=True)
+                else:
+                    assert program == "mpremote" and board.mpremote(*words).returncode == 0
+            assert set(board.tree()) >= set(forms.files(forms.Form.SOURCE))
+            assert not [path for path in board.tree() if path.endswith((".pyi", ".typed"))]
             assert "ota.legacy" in board.exec("import micropython_ota, sys; print(list(sys.modules))")
 
     def test_the_certificate_authority_is_written_from_text(self, site, tmp_path):

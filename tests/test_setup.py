@@ -8,7 +8,7 @@ from support import release, run_mp, told_by
 from ota.errors import OtaError
 from ota.storage.littlefs import LittlefsStorage
 from ota.updater import Updater
-from ota_host.testing import MemoryTransport
+from ota_host.testing import MemoryTransport  # noqa: F401 - named in a text that is evaluated
 
 REFUSED = {
     "keep='*.json'": "Updater: keep is '*.json': write a path as 'a.py' or, to keep, 'data/'",

@@ -322,7 +322,7 @@ class TestDraft:
         ota("publish", "--version", "v1.0.0", "--draft", "next")
         self.sign(ota, away, folder / "next")
         before = (away / "draft.sig").read_bytes()
-        assert f"nothing to do: {away}/draft.sig is there already" in self.sign(ota, away, folder / "next")[1]
+        assert f"nothing to do: {away}/draft.sig already exists" in self.sign(ota, away, folder / "next")[1]
         code, _, err = ota("sign", away / "draft", "--key", keys["other"])
         assert code == 1 and "draft.sig: has a signature of" in err and err.endswith("which would be lost; give --out\n")
         assert (away / "draft.sig").read_bytes() == before
@@ -466,7 +466,7 @@ class TestCommands:
         assert stat.S_IMODE((safe / "k").stat().st_mode) == 0o600
         if alg == "HS256":
             assert board_key[6:] not in out + err
-            assert err == f"warning: {safe}/k.pub holds the secret itself: who reads it, or any board that has it, can sign\n"
+            assert err == f"warning: {safe}/k.pub contains the secret itself: anyone who can read it, or any board that has it, can sign releases\n"
         else:
             assert f'SignatureVerifier(["{board_key}"])\n' in out and err == ""
         assert ota("pubkey", safe / "k")[1] == ota("pubkey", safe / "k.pub")[1] == board_key + "\n"
@@ -484,7 +484,7 @@ class TestCommands:
         """Nothing could ever be published."""
         text = keys["ES256"].with_name("ES256.pub").read_text().strip()
         (folder / "ota.toml").write_text(f'project = "sample"\nkeys = ["{text}"]\nthreshold = 2\n')
-        assert ota("publish", "--version", "v1.0.0") == (2, "", "error: threshold = 2: `keys` has 1\n")
+        assert ota("publish", "--version", "v1.0.0") == (2, "", "error: threshold = 2, but `keys` has 1\n")
 
     def test_a_relative_key_of_ota_toml_is_relative_to_it(self, folder, ota, keys, monkeypatch):  # noqa: F811
         """As its other paths."""
@@ -507,12 +507,12 @@ class TestCommands:
         [
             pytest.param(["keygen", "k", "--bits", "1024", "--no-password"], 2, "bits = 1024: must be one of 2048, 3072, 4096", id="bits"),
             pytest.param(["keygen", "none/k", "--no-password"], 3, "none/k: cannot be written: No such file or directory", id="folder"),
-            pytest.param(["keygen", "ota.toml", "--no-password"], 2, "ota.toml: is there already, and a key is never replaced", id="taken"),
-            pytest.param(["keygen", "k", "--no-password", "--password-file", "p"], 2, "--password-file does not go with --no-", id="both"),
-            pytest.param(["pubkey", "none"], 2, "key none: no such file; `ota keygen none` makes one", id="pubkey"),
-            pytest.param(["pubkey", "ota.toml"], 2, "key ota.toml: is no private key", id="no-key"),
+            pytest.param(["keygen", "ota.toml", "--no-password"], 2, "ota.toml: already exists, and keys are never overwritten", id="taken"),
+            pytest.param(["keygen", "k", "--no-password", "--password-file", "p"], 2, "--password-file cannot be used with --no-", id="both"),
+            pytest.param(["pubkey", "none"], 2, "key none: no such file; create it with `ota keygen none`", id="pubkey"),
+            pytest.param(["pubkey", "ota.toml"], 2, "key ota.toml: not a private key", id="no-key"),
             pytest.param(["sign", "ota.toml", "--key", "k"], 1, "ota.toml: manifest: line 1: is not a JSON object", id="no-manifest"),
-            pytest.param(["sign", "ota.toml"], 2, "no key: give --key", id="no-key-given"),
+            pytest.param(["sign", "ota.toml"], 2, "no key given; use --key", id="no-key-given"),
             pytest.param(["publish", "--version", "v1.0.0", "--key", "none"], 2, "key none: no such file", id="publish"),
         ],
     )
@@ -527,7 +527,7 @@ class TestCommands:
         """And is in no message."""
         monkeypatch.setenv("OTA_KEY_PASSWORD", "not-sesame")
         code, out, err = ota("publish", "--version", "v1.0.0", "--key", keys["RS256"])
-        assert (code, out) == (1, "") and err == f"error: key {keys['RS256']}: the password is wrong, or the file damaged\n"
+        assert (code, out) == (1, "") and err == f"error: key {keys['RS256']}: wrong password, or the file is damaged\n"
         assert not (folder / "public").exists()
 
     def test_signing_does_not_look_at_the_project(self, folder, ota, signers, keys, tmp_path_factory, monkeypatch):  # noqa: F811

@@ -18,7 +18,7 @@ from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.ngclient import FetcherInterface
 from tuf.ngclient import Updater as Client
 
-from ota_host.errors import ConfigError, HostError
+from ota_host.errors import HostError
 from ota_host.keys import FileSigner, generate, open_signer
 from ota_host.tree import Tree
 from ota_host.tuf.keys import TufSigner, public_key
@@ -137,7 +137,7 @@ class TestInit:
         """Boards hold the first root."""
         before = metadata(made)
         code, _, err = ota(*begin)
-        assert code == 2 and err.splitlines()[-1].endswith("1.root.json: is there already; `ota tuf rotate` changes keys")
+        assert code == 2 and err.splitlines()[-1].endswith("1.root.json: already exists; change keys with `ota tuf rotate`")
         assert metadata(made) == before
 
     @pytest.mark.parametrize("alg", ["rsa", "online"])
@@ -164,11 +164,11 @@ class TestInit:
     @pytest.mark.parametrize(
         ("names", "more", "message"),
         [
-            pytest.param({"--root-key": ()}, [], "no --root-key: every role needs a key", id="root"),
-            pytest.param({"--online-key": ()}, [], "no --online-key: every role needs a key", id="online"),
-            pytest.param({"--targets-key": ("secret",)}, [], "key {secret}: is an HS256 key, TUF takes RS256, ES256", id="hs256"),
-            pytest.param({}, ["--threshold", "3"], "root: a threshold of 3 with 2 keys; must be 1 to that", id="threshold"),
-            pytest.param({}, ["--key", "{root1}.pub"], "--key {root1}.pub: is a public key, and only the private one", id="public"),
+            pytest.param({"--root-key": ()}, [], "--root-key is missing: every role needs a key", id="root"),
+            pytest.param({"--online-key": ()}, [], "--online-key is missing: every role needs a key", id="online"),
+            pytest.param({"--targets-key": ("secret",)}, [], "key {secret}: an HS256 key; TUF supports RS256, ES256", id="hs256"),
+            pytest.param({}, ["--threshold", "3"], "root: a threshold of 3 with 2 keys; must be from 1 to the number of keys", id="threshold"),
+            pytest.param({}, ["--key", "{root1}.pub"], "--key {root1}.pub: is a public key; only a private key", id="public"),
             pytest.param({}, ["--draft", "public/x"], "--draft public/x: is inside ", id="served"),
             pytest.param({"--root-key": (), "--online-key": (), "--targets-key": ()}, ["--root", "x"], "x: cannot be read", id="file"),
         ],
@@ -196,7 +196,7 @@ class TestInit:
         put = ["tuf", "init", "--root", "r", *words(files, "targets", "online")]
         assert ota("tuf", "sign", "r", *words(files, "root1"))[0] == 0
         code, _, err = ota(*put)
-        assert code == 1 and "error: root 1: 1 of the 2 signatures that root 1 asks for; give --key for more of " in err
+        assert code == 1 and "error: root 1: 1 of the 2 signatures required by root 1; use --key with more of " in err
         code, out, _ = ota("tuf", "sign", "r", *words(files, "new"))
         assert code == 0 and "\nroot: 2 of " in out
         assert ota(*put)[0] == 0
@@ -227,7 +227,7 @@ class TestPublish:
         before = metadata(made)
         release("print(2)\n", "--key", files["rsa"])
         code, _, err = ota("tuf", "publish", *words(files, "targets", "online"))
-        assert code == 1 and "stable.manifest: carries signatures of its own, and boards with a TufVerifier refuse that" in err
+        assert code == 1 and "stable.manifest: carries its own signatures, which boards with a TufVerifier refuse" in err
         assert metadata(made) == before
 
     def test_without_changes_there_is_a_new_timestamp_only(self, made, ota, files):  # noqa: F811
@@ -249,12 +249,12 @@ class TestPublish:
             role = "snapshot 2"
         before = metadata(made)
         code, _, err = ota("tuf", "publish", *words(files, *filter(None, [key])))
-        assert code == 1 and f"error: {role}: 0 of the 1 signatures that root 1 asks for; give --key for more of " in err
+        assert code == 1 and f"error: {role}: 0 of the 1 signatures required by root 1; use --key with more of " in err
         assert metadata(made) == before
 
     def test_without_a_repository_there_is_a_word(self, folder, ota, files):  # noqa: F811
         code, _, err = ota("tuf", "publish", *words(files, "online"))
-        assert code == 2 and err.endswith("sample/tuf: there is no TUF repository; `ota tuf init` makes one\n")
+        assert code == 2 and err.endswith("sample/tuf: no TUF repository; create one with `ota tuf init`\n")
 
     def test_what_runs_out_is_renewed_in_time_or_named(self, made, signers):
         """A snapshot at half of its time by `renew`; targets and root by a warning, and by an error when it is too late."""
@@ -267,7 +267,7 @@ class TestPublish:
         assert at(16, "online").renew().versions["snapshot"] == 2
         warned = at(300, "online").renew().warnings
         assert [w.split(":")[0] for w in warned] == ["root", "targets"]
-        with pytest.raises(HostError, match="^root: version 1 expired at .*; `ota tuf rotate root` makes a new one"):
+        with pytest.raises(HostError, match="^root: version 1 expired at .*; make a new one with `ota tuf rotate root`"):
             at(400, "online", "targets").publish()
         later = at(400, "root1", "online", "targets")
         later.rotate(later.new_root())
@@ -277,7 +277,7 @@ class TestPublish:
 
     def test_metadata_over_the_boards_limit_is_refused(self, made, signers, monkeypatch):
         monkeypatch.setattr("ota_host.tuf.repository._LIMITS", {"timestamp": 100})
-        with pytest.raises(HostError, match=r"^timestamp.json: \d+ bytes, boards take 100$"):
+        with pytest.raises(HostError, match=r"^timestamp.json: \d+ bytes; boards accept at most 100$"):
             Repository(Tree(made), [signers["online"]]).renew()
 
     def test_the_limits_are_those_of_the_board(self):
@@ -302,7 +302,7 @@ class TestRotate:
         assert keys == [public_key(open_signer(files["new"]).board_key).keyid]
         # The old key signs nothing any more.
         code, _, err = ota("tuf", "publish", *words(files, "targets", "root1"))
-        assert code == 1 and " of the 1 signatures that root 2 asks for" in err
+        assert code == 1 and " of the 1 signatures required by root 2" in err
         assert ota("tuf", "publish", *words(files, "targets", "online", "new"))[0] == 0
         reader.get()
 
@@ -311,9 +311,9 @@ class TestRotate:
         reader.get()
         change = ["tuf", "rotate", "root", *[w for n in ("root1", "root2") for w in ("--old", f"{files[n]}.pub")]]
         code, _, err = ota(*change, *words(files, "new", option="--new"))
-        assert code == 1 and "root 2: 0 of the 1 signatures that root 1 asks for" in err
+        assert code == 1 and "root 2: 0 of the 1 signatures required by root 1" in err
         code, _, err = ota(*change, "--new", f"{files['new']}.pub", *words(files, "root1"))
-        assert code == 1 and "root 2: 0 of the 1 signatures that root 2 asks for" in err
+        assert code == 1 and "root 2: 0 of the 1 signatures required by root 2" in err
         assert not (made / "tuf/2.root.json").exists()
         assert ota(*change, *words(files, "new", option="--new"), *words(files, "root2"))[0] == 0
         reader.get()
@@ -347,10 +347,10 @@ class TestRotate:
         [
             pytest.param(["snapshot", "--old", "{root1}"], "snapshot: has no key ", id="none"),
             pytest.param(["snapshot", "--new", "{online}"], "snapshot: has the key ", id="twice"),
-            pytest.param(["snapshot", "--old", "{online}"], "snapshot: a threshold of 1 with 0 keys; must be 1 to that", id="last"),
-            pytest.param(["snapshot", "--threshold", "2"], "snapshot: a threshold of 2 with 1 keys; must be 1 to that", id="many"),
-            pytest.param([], "no ROLE: one of root, targets, snapshot, timestamp; or --root with a draft", id="role"),
-            pytest.param(["root", "--root", "x"], "--role does not go with --root: the draft decides it", id="both"),
+            pytest.param(["snapshot", "--old", "{online}"], "snapshot: a threshold of 1 with 0 keys; must be from 1 to the number of keys", id="last"),
+            pytest.param(["snapshot", "--threshold", "2"], "snapshot: a threshold of 2 with 1 keys; must be from 1 to the number of keys", id="many"),
+            pytest.param([], "ROLE is missing: give root, targets, snapshot or timestamp, or --root with a draft", id="role"),
+            pytest.param(["root", "--root", "x"], "--role cannot be used with --root: the draft decides it", id="both"),
         ],
     )
     def test_what_cannot_be_meant_is_one_line(self, made, ota, files, given, message):  # noqa: F811

@@ -12,7 +12,6 @@ import pytest
 from servers import Wire, free_port, nginx, requests
 from support import ROOT, release, run_mp, told_by
 from test_docs import BLOCK, STAGE
-from test_guard import board as board_on_flash
 from test_guard import files, library, put  # noqa: F401
 
 from ota.transports.retry import retry_s

@@ -2,9 +2,10 @@
 
 import enum
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.filesize import decimal
@@ -15,7 +16,7 @@ from .board import BoardKey, board_key_of, read_board_keys
 from .files import generate
 from .password import Password
 from .seal import Seal
-from .signer import open_signer
+from .signer import Signer, open_signer
 
 
 class Alg(str, enum.Enum):
@@ -27,23 +28,25 @@ class Alg(str, enum.Enum):
 
 
 KeyNames = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option("--key", help="Sign with this private key file, pkcs11: URI or plug-in; may be repeated."),
 ]
-PasswordFile = Annotated[Optional[Path], typer.Option(help="Its first line is the password or PIN of the key.")]
+PasswordFile = Annotated[Path | None, typer.Option(help="File whose first line is the password or PIN of the key.")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="The settings of the project.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 
 
-def trusted(settings):
+def trusted(settings: config.Config) -> Seal:
     """A Seal with the keys that the boards of a project (Config) trust; raises ConfigError."""
     keys = read_board_keys(settings.keys, settings.folder)
     if settings.threshold > max(1, len(keys)):
-        raise ConfigError(f"threshold = {settings.threshold}: `keys` has {len(keys)}")
+        raise ConfigError(f"threshold = {settings.threshold}, but `keys` has {len(keys)}")
     return Seal((), tuple(keys), settings.threshold)
 
 
-def seal_of(settings, names=None, password_file=None, signs=True):
+def seal_of(
+    settings: config.Config, names: list[str] | None = None, password_file: Path | None = None, signs: bool = True
+) -> Seal:
     """The Seal of a publication.
 
     Args:
@@ -64,7 +67,7 @@ def seal_of(settings, names=None, password_file=None, signs=True):
     return Seal(_open(names, password_file), seal.keys, seal.threshold)
 
 
-def _open(names, password_file):
+def _open(names: Sequence[str], password_file: Path | None) -> tuple[Signer, ...]:
     password = Password(password_file)
     signers = {}
     for name in names:
@@ -73,18 +76,18 @@ def _open(names, password_file):
     return tuple(signers.values())
 
 
-def _file(name):
+def _file(name: str) -> Path | None:
     # The path that a key's name is, or None for another kind.
     scheme, colon, _ = name.partition(":")
     return None if colon and len(scheme) > 1 and scheme.isidentifier() else Path(name).expanduser()
 
 
-def _relative(name, folder):
+def _relative(name: str, folder: Path) -> str:
     path = _file(name)
     return name if path is None else str(folder / path)
 
 
-def check_outside(path, settings, what):
+def check_outside(path: Path, settings: config.Config, what: str) -> None:
     """Refuse a file that the next release would hold, or that the web server serves; raises ConfigError."""
     real = Path(os.path.realpath(path))
     for folder, why in ((settings.source_folder, "every board would get it"), (settings.root, "the web server serves it")):
@@ -93,7 +96,7 @@ def check_outside(path, settings, what):
 
 
 def keygen(
-    file: Annotated[Path, typer.Argument(help="The private key; FILE.pub gets what boards need.")],
+    file: Annotated[Path, typer.Argument(help="File for the private key; the board key goes into FILE.pub.")],
     alg: Annotated[Alg, typer.Option(help="Algorithm of the signatures.")] = Alg.RS256,
     bits: Annotated[int, typer.Option(help="Size of an RS256 key: 2048, 3072 or 4096.")] = 3072,
     no_password: Annotated[bool, typer.Option("--no-password", help="Do not encrypt the file.")] = False,
@@ -108,18 +111,20 @@ def keygen(
             if path:
                 check_outside(path, settings, "key")
     if no_password and password_file:
-        raise ConfigError("--password-file does not go with --no-password")
+        raise ConfigError("--password-file cannot be used with --no-password")
     signer = generate(file, alg.value, bits, None if no_password else Password(password_file, confirm=True))
     if alg is Alg.HS256:
-        show.warning(f"{file}.pub holds the secret itself: who reads it, or any board that has it, can sign")
+        show.warning(
+            f"{file}.pub contains the secret itself: anyone who can read it, or any board that has it, can sign releases"
+        )
     if no_password:
-        show.warning(f"{file} is not encrypted: who reads it can sign")
+        show.warning(f"{file} is not encrypted: anyone who can read it can sign releases")
     shown = "" if alg is Alg.HS256 else signer.board_key
     if as_json:
         told = {"file": str(file), "public": f"{file}.pub", "alg": signer.alg, "key_id": signer.key_id}
         show.as_json({**told, "board_key": shown or None})
         return
-    lines = [f"wrote {file}, which signs, and {file}.pub, which boards need; keep a copy of {file} where no fire reaches both"]
+    lines = [f"wrote the private key {file} and the board key {file}.pub; keep a backup of {file} in a different place"]
     lines += [f"key id     {signer.key_id}"]
     if shown:
         lines += [f"board key  {shown}", f'SignatureVerifier(["{shown}"])']
@@ -134,14 +139,14 @@ def pubkey(
     """Print the board key of a key: what SignatureVerifier and `keys` of ota.toml take."""
     key = _public(file, password_file)
     if key.alg == "HS256":
-        show.warning(f"{file}: the board key of HS256 is the secret itself")
+        show.warning(f"{file}: an HS256 board key is the secret itself")
     if as_json:
         show.as_json({"alg": key.alg, "key_id": key.id, "board_key": key.text})
     else:
         show.out.print(key.text, markup=False)
 
 
-def _public(name, password_file):
+def _public(name: str, password_file: Path | None) -> BoardKey:
     path = _file(name)
     if path and path.is_file():
         data = path.read_bytes()
@@ -150,7 +155,7 @@ def _public(name, password_file):
         lines = data.split()
         if lines and lines[0].partition(b":")[0].decode("ascii", "replace") in Alg.__members__:
             if len(lines) > 1:
-                raise ConfigError(f"{name}: holds {len(lines)} board keys, must be one")
+                raise ConfigError(f"{name}: holds {len(lines)} board keys, must hold exactly one")
             return BoardKey.parse(lines[0].decode("ascii", "replace"), name)
     return BoardKey.parse(open_signer(name, Password(password_file)).board_key, name)
 
@@ -158,7 +163,7 @@ def _public(name, password_file):
 def sign(
     manifest: Annotated[Path, typer.Argument(help="The file that `ota publish --draft` wrote.")],
     key: KeyNames = None,
-    out: Annotated[Optional[Path], typer.Option(help="Where the signatures go; default: MANIFEST.sig.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the signatures; default: MANIFEST.sig.")] = None,
     password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -167,7 +172,7 @@ def sign(
     from ..tree import parse_manifest
 
     if not key:
-        raise ConfigError("no key: give --key")
+        raise ConfigError("no key given; use --key")
     parsed = parse_manifest(drafts.read(manifest), manifest)
     header, digest = parsed.header, sha256(parsed.body).hexdigest()
     what = f"{header['project']} {parsed.version} (seq {parsed.seq}): {header['files']} files, {decimal(header['size'])}"
@@ -181,5 +186,5 @@ def sign(
         told = {name: header[name] for name in ("project", "version", "seq", "files", "size")}
         show.as_json({**told, "sha256": digest, "signed": ids, "file": str(where), "changed": changed})
     else:
-        said = f"wrote {where}" if changed else f"nothing to do: {where} is there already"
+        said = f"wrote {where}" if changed else f"nothing to do: {where} already exists"
         show.out.print(f"{said}, signed by {', '.join(ids)}", markup=False)

@@ -8,11 +8,21 @@ import os
 import stat
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
 
 from ..errors import ConfigError, HostError, OutsideError
 from .board import EXPONENT, BoardKey, check_alg, of_public
-from .signer import Signer
+from .signer import Ask, Signer
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from joserfc.jwk import OctKey
+
+# What a file holds: for HS256 the secret itself.
+Private = Union["RSAPrivateKey", "EllipticCurvePrivateKey", bytes]
 
 # OWASP's count for PBKDF2 with HMAC-SHA-512; that of `cryptography` is 2,048.
 _ROUNDS = 210_000
@@ -24,14 +34,13 @@ _SECRET = 32  # bytes
 class FileSigner(Signer):
     """Signs with a private key that a file holds."""
 
-    def __init__(self, private, name):
+    def __init__(self, private: Private, name: str) -> None:
         self._private = private
-        raw = private if isinstance(private, bytes) else None
-        key = BoardKey("HS256", raw) if raw else of_public(private.public_key(), name)
+        key = BoardKey("HS256", private) if isinstance(private, bytes) else of_public(private.public_key(), name)
         super().__init__(key.text, name)
 
     @classmethod
-    def open(cls, path, password):
+    def open(cls, path: str | Path, password: Ask) -> "FileSigner":
         """Read a file.
 
         Args:
@@ -47,7 +56,7 @@ class FileSigner(Signer):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise ConfigError(f"key {path}: no such file; `ota keygen {path}` makes one") from None
+            raise ConfigError(f"key {path}: no such file; create it with `ota keygen {path}`") from None
         except OSError as e:
             raise OutsideError(f"key {path}: cannot be read: {e.strerror}") from None
         load = _pem if b"-----BEGIN" in data else _jwk
@@ -56,39 +65,39 @@ class FileSigner(Signer):
             _check_mode(path)
         return cls(private, f"key {path}")
 
-    def _sign(self, message):
-        if self.alg == "HS256":
+    def _sign(self, message: bytes) -> bytes:
+        if isinstance(self._private, bytes):
             return hmac.digest(self._private, message, "sha256")
-        from cryptography.hazmat.primitives.asymmetric import ec, padding
+        from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
         from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
         from cryptography.hazmat.primitives.hashes import SHA256
 
-        if self.alg == "RS256":
+        if isinstance(self._private, rsa.RSAPrivateKey):
             return self._private.sign(message, padding.PKCS1v15(), SHA256())
         r, s = decode_dss_signature(self._private.sign(message, ec.ECDSA(SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
-def _pem(data, where, password):
+def _pem(data: bytes, where: str, password: Callable[[], bytes]) -> tuple[Any, bool]:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     if b"PRIVATE KEY-----" not in data:
-        raise ConfigError(f"{where}: is no private key, and only that can sign")
+        raise ConfigError(f"{where}: not a private key; only a private key can sign")
     is_encrypted = b"BEGIN ENCRYPTED" in data or b"Proc-Type: 4,ENCRYPTED" in data
     try:
         return load_pem_private_key(data, password() if is_encrypted else None), is_encrypted
     except (ValueError, TypeError, UnsupportedAlgorithm):
         if is_encrypted:
-            raise HostError(f"{where}: the password is wrong, or the file damaged") from None
-        raise ConfigError(f"{where}: is no PEM private key of RSA or EC") from None
+            raise HostError(f"{where}: wrong password, or the file is damaged") from None
+        raise ConfigError(f"{where}: not a PEM private key; RSA and EC keys are supported") from None
 
 
-def _jwk(data, where, password):
+def _jwk(data: bytes, where: str, password: Callable[[], bytes]) -> tuple[bytes, bool]:
     is_encrypted = not data.lstrip().startswith(b"{")
     if is_encrypted:
         if data.count(b".") != 4:
-            raise ConfigError(f"{where}: is no private key; `ota keygen` makes one")
+            raise ConfigError(f"{where}: not a private key; create one with `ota keygen`")
         data = _decrypt(data, where, password())
     try:
         jwk = json.loads(data)
@@ -96,36 +105,37 @@ def _jwk(data, where, password):
     except (ValueError, KeyError, TypeError):
         secret = b""
     if not secret:
-        raise ConfigError(f"{where}: is no JWK of kind oct")
+        raise ConfigError(f"{where}: not a JWK of type oct")
     return secret, is_encrypted
 
 
-def _oct(password):
+def _oct(password: bytes) -> "OctKey":
     from joserfc.jwk import OctKey
 
     with warnings.catch_warnings():
         # It takes a password for a key, and calls a short one weak.
         warnings.simplefilter("ignore")
-        return OctKey.import_key(password)
+        key: OctKey = OctKey.import_key(password)
+        return key
 
 
-def _decrypt(data, where, password):
+def _decrypt(data: bytes, where: str, password: bytes) -> bytes:
     from joserfc import jwe
     from joserfc.errors import JoseError
 
     try:
-        return jwe.decrypt_compact(data.strip(), _oct(password), algorithms=_JWE).plaintext
+        return jwe.decrypt_compact(data.strip(), _oct(password), algorithms=_JWE).plaintext or b""
     except (JoseError, ValueError):
-        raise HostError(f"{where}: the password is wrong, or the file damaged") from None
+        raise HostError(f"{where}: wrong password, or the file is damaged") from None
 
 
-def _check_mode(path):
+def _check_mode(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
-        raise ConfigError(f"key {path}: is not encrypted, and others may read it (mode {mode:04o}); chmod 600 {path}")
+        raise ConfigError(f"key {path}: not encrypted and readable by other users (mode {mode:04o}); run chmod 600 {path}")
 
 
-def generate(path, alg="RS256", bits=3072, password=None):
+def generate(path: str | Path, alg: str = "RS256", bits: int = 3072, password: Ask | None = None) -> FileSigner:
     """Make a key: the file `path` and `path`.pub, neither of which may be there.
 
     Args:
@@ -145,24 +155,25 @@ def generate(path, alg="RS256", bits=3072, password=None):
     public = path.with_name(path.name + ".pub")
     for file in (path, public):
         if os.path.lexists(file):
-            raise ConfigError(f"{file}: is there already, and a key is never replaced; give another name")
+            raise ConfigError(f"{file}: already exists, and keys are never overwritten; choose another name")
     if bits not in BITS:
         raise ConfigError(f"bits = {bits}: must be one of {', '.join(map(str, BITS))}")
     check_alg(alg)
-    password = password and password(f"key {path}")
+    word = password(f"key {path}") if password else None
+    private: Private
     if alg == "HS256":
         private = os.urandom(_SECRET)
-        data = _encode_secret(private, password)
+        data = _encode_secret(private, word)
     else:
         private = _new_private(alg, bits)
-        data = _encode_private(private, password)
+        data = _encode_private(private, word)
     signer = FileSigner(private, f"key {path}")
     _write_new(path, data, 0o600)
     _write_new(public, signer.board_key.encode() + b"\n", 0o600 if alg == "HS256" else 0o644)
     return signer
 
 
-def _new_private(alg, bits):
+def _new_private(alg: str, bits: int) -> "RSAPrivateKey | EllipticCurvePrivateKey":
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     if alg == "RS256":
@@ -170,7 +181,7 @@ def _new_private(alg, bits):
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _encode_private(private, password):
+def _encode_private(private: "RSAPrivateKey | EllipticCurvePrivateKey", password: bytes | None) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     if password is None:
@@ -192,7 +203,7 @@ def _encode_private(private, password):
     return PEM.encode(wrapped, "ENCRYPTED PRIVATE KEY").encode() + b"\n"
 
 
-def _encode_secret(secret, password):
+def _encode_secret(secret: bytes, password: bytes | None) -> bytes:
     text = {"kty": "oct", "use": "sig", "alg": "HS256", "k": base64.urlsafe_b64encode(secret).decode().rstrip("=")}
     data = json.dumps(text, separators=(",", ":"))
     if password is not None:
@@ -203,7 +214,7 @@ def _encode_secret(secret, password):
     return data.encode() + b"\n"
 
 
-def _write_new(path, data, mode):
+def _write_new(path: Path, data: bytes, mode: int) -> None:
     # Whole or not at all, with its mode from the first byte, and never over another file.
     try:
         handle, scratch = tempfile.mkstemp(prefix=".ota-key-", dir=path.parent)  # made with mode 0600
@@ -218,12 +229,12 @@ def _write_new(path, data, mode):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(scratch)
     except FileExistsError:
-        raise ConfigError(f"{path}: is there already, and a key is never replaced; give another name") from None
+        raise ConfigError(f"{path}: already exists, and keys are never overwritten; choose another name") from None
     except OSError as e:
         raise OutsideError(f"{path}: cannot be written: {e.strerror}") from None
 
 
-def _name(scratch, path):
+def _name(scratch: str, path: Path) -> None:
     try:
         os.link(scratch, path)
     except FileExistsError:

@@ -18,10 +18,10 @@ class Password:
         confirm (bool): ask twice, for a new key.
     """
 
-    def __init__(self, path=None, confirm=False):
+    def __init__(self, path: str | Path | None = None, confirm: bool = False) -> None:
         self._path, self._confirm = path, confirm
 
-    def __call__(self, what):
+    def __call__(self, what: str) -> bytes:
         """The password (bytes) for `what` (str), its name in a message.
 
         Raises:
@@ -33,17 +33,17 @@ class Password:
             raise ConfigError(f"{where}: a password of {len(data)} bytes, must be 1 to {_MOST}")
         return data
 
-    def _find(self, what):
+    def _find(self, what: str) -> tuple[str, str]:
         if self._path:
             try:
                 lines = Path(self._path).read_bytes().decode("utf-8", "surrogateescape").splitlines()
             except OSError as e:
                 raise ConfigError(f"--password-file {self._path}: cannot be read: {e.strerror}") from None
-            return self._path, lines[0] if lines else ""
+            return str(self._path), lines[0] if lines else ""
         if VARIABLE in os.environ:
             return VARIABLE, os.environ[VARIABLE]
         if not sys.stdin.isatty():
-            raise ConfigError(f"{what}: needs a password: give --password-file, or {VARIABLE}, or a terminal to ask at")
+            raise ConfigError(f"{what}: needs a password: use --password-file, set {VARIABLE}, or run it in a terminal")
         import typer
 
         return what, typer.prompt(f"Password of {what}", hide_input=True, confirmation_prompt=self._confirm, err=True)

@@ -3,17 +3,22 @@
 import base64
 import binascii
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import HostError
 from .board import BoardKey
+from .signer import Signer
 
 LINES = 8  # of signatures in a manifest
 LINE = 1024  # bytes in one, with its line feed
+Signature = dict[str, Any]  # as a manifest has it
+
 _BEGIN = b'\n{"sig"'
 
 
-def split(raw, name="manifest"):
+def split(raw: bytes, name: str = "manifest") -> tuple[bytes, list[Signature]]:
     """The bytes that signatures of the manifest `raw` cover, and the signatures (list of dict).
 
     Raises:
@@ -25,21 +30,21 @@ def split(raw, name="manifest"):
     return raw[:at], read_lines(raw[at:], name)
 
 
-def read_lines(raw, name):
+def read_lines(raw: bytes, name: str) -> list[Signature]:
     """The signatures (list of dict) of lines of signatures (bytes), such as a .sig file; raises HostError."""
-    found = []
+    found: list[Signature] = []
     for line in raw.splitlines():
         try:
             signatures = json.loads(line)["sig"]
             for s in signatures:
                 _decode(s)
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise HostError(f"{name}: is no line of signatures: it begins with {line[:16]!r}") from None
+            raise HostError(f"{name}: not a line of signatures; it begins with {line[:16]!r}") from None
         found += signatures
     return found
 
 
-def _decode(signature):
+def _decode(signature: Signature) -> bytes:
     if not all(isinstance(signature[key], str) for key in ("key", "alg", "sig")):
         raise ValueError
     try:
@@ -48,11 +53,11 @@ def _decode(signature):
         return b""
 
 
-def _line(signature):
+def _line(signature: Signature) -> bytes:
     return json.dumps({"sig": [signature]}, separators=(",", ":")).encode() + b"\n"
 
 
-def join(body, signatures, name="manifest"):
+def join(body: bytes, signatures: Sequence[Signature], name: str = "manifest") -> bytes:
     """A signed manifest (bytes), one line a signature.
 
     Raises:
@@ -60,19 +65,21 @@ def join(body, signatures, name="manifest"):
     """
     lines = [_line(s) for s in signatures]
     if len(lines) > LINES:
-        raise HostError(f"{name}: {len(lines)} signatures, boards take {LINES} at most")
-    for line, signature in zip(lines, signatures):
+        raise HostError(f"{name}: {len(lines)} signatures; boards accept at most {LINES}")
+    for line, signature in zip(lines, signatures, strict=True):
         if len(line) > LINE:
-            raise HostError(f"{name}: the signature of {signature['key']} makes a line of {len(line)} bytes, the limit is {LINE}")
+            raise HostError(
+                f"{name}: the signature of {signature['key']} makes the line {len(line)} bytes long; the limit is {LINE}"
+            )
     return body + b"".join(lines)
 
 
-def _is_by(key, body, signature):
+def _is_by(key: BoardKey, body: bytes, signature: Signature) -> bool:
     named = signature["key"] == key.id and signature["alg"] == key.alg
     return named and key.verifies(body, _decode(signature))
 
 
-def sign_manifest(raw, signers, board_keys=()):
+def sign_manifest(raw: bytes, signers: Sequence[Signer], board_keys: Iterable[str | BoardKey] = ()) -> bytes:
     """The manifest with the signatures of `signers`.
 
     A signature that such a key has made of the same bytes stays as it is, so that signing again
@@ -91,7 +98,7 @@ def sign_manifest(raw, signers, board_keys=()):
     """
     body, there = split(raw)
     known = {key.id: key for key in map(_as_key, [*board_keys, *(s.board_key for s in signers)])}
-    kept = {}
+    kept: dict[str, Signature] = {}
     for s in there:
         if s["key"] not in known or _is_by(known[s["key"]], body, s):
             kept.setdefault(s["key"], s)
@@ -102,11 +109,11 @@ def sign_manifest(raw, signers, board_keys=()):
     return join(body, list(kept.values()))
 
 
-def _as_key(key):
+def _as_key(key: str | BoardKey) -> BoardKey:
     return key if isinstance(key, BoardKey) else BoardKey.parse(key)
 
 
-def check_signatures(raw, board_keys, name="manifest"):
+def check_signatures(raw: bytes, board_keys: Iterable[str | BoardKey], name: str = "manifest") -> list[str]:
     """The ids of those of `board_keys` (str or BoardKey) whose signature on the manifest `raw` (bytes) verifies."""
     body, signatures = split(raw, name)
     # As boards do: of two signatures that name one key, only the first counts.
@@ -122,22 +129,22 @@ class Seal:
     `signers` (list of Signer); `keys` (list of BoardKey), and the `threshold`: how many of them must have signed.
     """
 
-    signers: tuple = ()
-    keys: tuple = ()
+    signers: tuple[Signer, ...] = ()
+    keys: tuple[BoardKey, ...] = ()
     threshold: int = 1
 
-    def sign(self, raw):
+    def sign(self, raw: bytes) -> bytes:
         """The manifest `raw` (bytes) with the signatures of `signers`; raises HostError."""
         return sign_manifest(raw, self.signers, self.keys) if self.signers else raw
 
-    def check(self, raw, name):
+    def check(self, raw: bytes, name: str) -> None:
         """Refuse what boards would refuse: fewer signatures than the threshold; raises HostError."""
         problem = self.problem(raw, name)
         if problem:
             expected, found = problem
             raise HostError(f"{name}: expected {expected}, found {found}; boards would refuse it")
 
-    def problem(self, raw, name):
+    def problem(self, raw: bytes, name: str) -> tuple[str, str] | None:
         """(what is expected, what is found) when boards would refuse the manifest `raw` (bytes), else None."""
         if not self.keys:
             return None
@@ -147,7 +154,7 @@ class Seal:
         ids = ", ".join(key.id for key in self.keys)
         return f"signatures of {self.threshold} of the keys {ids}", f"{len(good)} that verify{': ' * bool(good)}{', '.join(good)}"
 
-    def secrets(self):
+    def secrets(self) -> dict[str, bytes]:
         """The HS256 secrets in play, as texts (bytes) that must not get on a server."""
         known = [*self.keys, *(BoardKey.parse(s.board_key) for s in self.signers)]
         return {key.id: base64.b64encode(key.raw) for key in known if key.alg == "HS256"}

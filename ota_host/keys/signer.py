@@ -1,10 +1,14 @@
 """Signer: base of what holds a private key, and how the command line names one."""
 
+from collections.abc import Callable
+
 from ..errors import ConfigError, OutsideError
 from .board import BoardKey
 
 # Entry points of this group are plug-ins: `--key kms:alias/ota` calls the one named `kms` with "alias/ota".
 PLUGINS = "mpota.signers"
+# Called with the name of a key, gives its password or PIN.
+Ask = Callable[[str], bytes]
 
 
 class Signer:
@@ -15,7 +19,7 @@ class Signer:
                 self._client, self._name = Client(), name
                 super().__init__(board_key_of(self._client.public_pem(name)))
 
-            def _sign(self, message):
+            def _sign(self, message: bytes) -> bytes:
                 return self._client.sign(self._name, message)
 
     Args:
@@ -28,17 +32,17 @@ class Signer:
         key_id (str): 16 hex digits.
     """
 
-    def __init__(self, board_key, name="signer"):
+    def __init__(self, board_key: str, name: str = "signer") -> None:
         self._key = BoardKey.parse(board_key, name)
         self.name = name
         self.alg = self._key.alg
         self.board_key = self._key.text
         self.key_id = self._key.id
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.alg} {self.key_id}>"
 
-    def sign(self, message):
+    def sign(self, message: bytes) -> bytes:
         """The signature (bytes) of `message` (bytes) in the JOSE form: ES256 as r and s, 64 bytes.
 
         Raises:
@@ -49,11 +53,11 @@ class Signer:
             raise OutsideError(f"{self.name}: its signature does not verify with its own public key {self.key_id}")
         return signature
 
-    def _sign(self, message):
+    def _sign(self, message: bytes) -> bytes:
         raise NotImplementedError
 
 
-def open_signer(text, password=None):
+def open_signer(text: str, password: Ask | None = None) -> Signer:
     """The Signer that `text` names.
 
     Args:
@@ -82,11 +86,12 @@ def open_signer(text, password=None):
     return FileSigner.open(text, password)
 
 
-def _plugin(scheme):
+def _plugin(scheme: str) -> Callable[[str], Signer]:
     from importlib.metadata import entry_points
 
     for point in entry_points(group=PLUGINS, name=scheme):
-        return point.load()
+        plugin: Callable[[str], Signer] = point.load()
+        return plugin
     raise ConfigError(
-        f"key {scheme}:…: there is no plug-in {scheme!r} in the entry points {PLUGINS}; a file can be ./{scheme}:…"
+        f"key {scheme}:…: no plug-in {scheme!r} is registered under the entry point group {PLUGINS}; for a file, write ./{scheme}:…"
     )

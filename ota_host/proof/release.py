@@ -3,17 +3,28 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..errors import HostError
 from ..tree import Tree
-from . import Scenario, prove
+from . import Proof, Scenario, prove
 
 UPDATE = ("stage", "boot", "boot", "confirm")
 REVERT = ("stage", "boot", "boot", "boot", "boot")
 
 
-def prove_release(tree, old, new, *, storage="", path=(), second=False, prog=256):
+def prove_release(
+    tree: str | Path,
+    old: str,
+    new: str,
+    *,
+    storage: str = "",
+    path: Iterable[str | Path] = (),
+    second: bool = False,
+    prog: int = 256,
+) -> list[Proof]:
     """Cut the power at every flash operation of an update from `old` to `new`, and of its revert.
 
     Args:
@@ -28,18 +39,18 @@ def prove_release(tree, old, new, *, storage="", path=(), second=False, prog=256
     Raises:
         HostError: there is no such release. OutsideError: MicroPython is not there, or stopped.
     """
-    tree = Tree(Path(tree))
+    served = Tree(Path(tree))
     with tempfile.TemporaryDirectory() as folder:
-        first, was, size = _serve(tree, old, Path(folder) / "one", 1)
-        then, becomes, more = _serve(tree, new, Path(folder) / "two", 2)
+        first, was, size = _serve(served, old, Path(folder) / "one", 1)
+        then, becomes, more = _serve(served, new, Path(folder) / "two", 2)
         blocks = 64 + 3 * (size + more) // 4096
-        storages = {"storage": storage, "path": tuple(map(str, path)), "prog": prog, "blocks": blocks}
+        storages: dict[str, Any] = {"storage": storage, "path": tuple(map(str, path)), "prog": prog, "blocks": blocks}
         jobs = (("update", UPDATE, "new"), ("revert", REVERT, "old"))
         scenarios = [Scenario(name, was, becomes, first, then, steps, ends, **storages) for name, steps, ends in jobs]
         return [prove(one, depth=2 if second else 1) for one in scenarios]
 
 
-def _serve(tree, version, folder, seq):
+def _serve(tree: Tree, version: str, folder: Path, seq: int) -> tuple[str, dict[str, str], int]:
     # The release as a board may always install it: the proof is of the flash, not of the policy.
     manifest = tree.release(version)
     if manifest is None:

@@ -11,16 +11,19 @@ import re
 import socket
 import stat
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ConfigError, OutsideError
 
@@ -28,6 +31,7 @@ _BLOB = re.compile(r"[0-9a-f]{64}")
 # What never changes: the smaller forms of contents, of which the name is no hash.
 _FORM = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{64}\.z|[^/]+/deltas/[0-9a-f]{16}-[0-9a-f]{16}")
 _FOR_EVER = "public, max-age=31536000, immutable"
+Tell = Callable[[dict[str, Any]], object]  # called for each request, see `Log`
 KEEP_ALIVE = 30  # seconds that an idle connection stays open
 # Connections that may wait, and how many of them are taken before others are answered: asyncio takes all of its
 # backlog at a stretch, and of 800 boards at once some then waited for three seconds, not for one.
@@ -35,7 +39,7 @@ WAITING, AT_A_STRETCH = 1024, 16
 
 
 @functools.lru_cache(maxsize=1024)
-def _hash(path, *changed):
+def _hash(path: str, *changed: int) -> str:
     with open(path, "rb") as f:
         digest = sha256()
         while chunk := f.read(65536):
@@ -46,13 +50,13 @@ def _hash(path, *changed):
 class Releases(StaticFiles):
     """The files below a folder; hidden ones, such as the publisher's, are not there."""
 
-    def lookup_path(self, path):
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """As the base, for names of which no part begins with a dot."""
         if any(part.startswith(".") for part in Path(path).parts):
             return "", None
         return super().lookup_path(path)
 
-    async def get_response(self, path, scope):
+    async def get_response(self, path: str, scope: Scope) -> Response:
         """As the base, but a file is looked up here: to hand that to a thread, as the base does, takes longer than it."""
         if scope["method"] in ("GET", "HEAD"):
             with contextlib.suppress(OSError, ValueError):  # the base has an answer for each
@@ -61,7 +65,9 @@ class Releases(StaticFiles):
                     return self.file_response(full_path, found, scope)
         return await super().get_response(path, scope)
 
-    def file_response(self, full_path, stat_result, scope, status_code=200):
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
         """The answer for one file, with an entity tag that two files share only when they are equal."""
         path = Path(full_path)
         if path.parts[-3:-2] == ("blobs",) and _BLOB.fullmatch(path.name):
@@ -86,17 +92,17 @@ class Log:
     Its keys: client, agent, method, path (as it came, percent-encoded), status, bytes, ms.
     """
 
-    def __init__(self, app, tell):
+    def __init__(self, app: ASGIApp, tell: Tell) -> None:
         self.app, self.tell = app, tell
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and count what is sent."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         sent = {"status": 0, "bytes": 0}
 
-        async def counting(message):
+        async def counting(message: Message) -> None:
             sent["status"] = message.get("status", sent["status"])
             sent["bytes"] += len(message.get("body", b""))
             await send(message)
@@ -112,7 +118,7 @@ class Log:
             self.tell(entry)
 
 
-def listen(host, port):
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one.
 
     Raises:
@@ -129,20 +135,20 @@ def listen(host, port):
         sock.listen(128)
     except OSError as e:
         sock.close()
-        reason = e.strerror if isinstance(e, socket.gaierror) else os.strerror(e.errno)
+        reason = e.strerror if isinstance(e, socket.gaierror) else os.strerror(e.errno or 0)
         raise OutsideError(f"cannot listen on {host} port {port}: {reason}") from None
     return sock
 
 
 class _Server(uvicorn.Server):
-    async def startup(self, sockets=None):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # For asyncio one number is both.
-        for sock in sockets:
+        for sock in sockets or ():
             sock.listen(WAITING)
 
 
-def serve(root, sock, tell):
+def serve(root: Path, sock: socket.socket, tell: Tell) -> None:
     """Serve the files below `root` on `sock` until the process is told to end (Ctrl-C).
 
     Args:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +14,15 @@ from ..keys.command import AsJson, ConfigFile, KeyNames, PasswordFile, check_out
 from ..keys.password import Password
 from ..tree import Tree
 
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+    from tuf.api.metadata import Metadata, Root
+
+    from .keys import TufSigner
+    from .repository import Done, Repository
+
 tuf = typer.Typer(
-    help="Publish by the rules of The Update Framework, for boards with a TufVerifier.",
+    help="Publish with The Update Framework, for boards with a TufVerifier.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -29,31 +37,31 @@ class Role(str, enum.Enum):
     TIMESTAMP = "timestamp"
 
 
-def _days(what):
-    return Annotated[int, typer.Option(min=1, max=3650, help=f"Until {what} made now expires.")]
+def _days(what: str) -> Any:
+    return typer.Option(min=1, max=3650, help=f"Days until {what} made now expires.")
 
 
-RootDays, TargetsDays = _days("a root"), _days("targets metadata")
-SnapshotDays, TimestampDays = _days("a snapshot"), _days("a timestamp")
-Names = Optional[list[str]]
-Threshold = Optional[int]
-Draft = Annotated[
-    Optional[Path], typer.Option(help="Write the new root to this file, for `ota tuf sign`; change nothing else.")
-]
-RootFile = Annotated[Optional[Path], typer.Option("--root", help="Put this draft in force, with --key for the other roles.")]
+RootDays = Annotated[int, _days("a root")]
+TargetsDays = Annotated[int, _days("targets metadata")]
+SnapshotDays = Annotated[int, _days("a snapshot")]
+TimestampDays = Annotated[int, _days("a timestamp")]
+Names = list[str] | None
+Threshold = int | None
+Draft = Annotated[Path | None, typer.Option(help="Write the new root to this file for `ota tuf sign`, and change nothing else.")]
+RootFile = Annotated[Path | None, typer.Option("--root", help="Publish this draft of a root; --key signs the other roles.")]
 
 
 class _Keys:
     # Names of keys -> keys, each opened once.
 
-    def __init__(self, settings, password_file):
+    def __init__(self, settings: config.Config, password_file: Path | None) -> None:
         self._settings, self._password = settings, Password(password_file)
-        self._found = {}
-        self.signers = {}
+        self._found: dict[str, SSlibKey] = {}
+        self.signers: dict[str, TufSigner] = {}
         if password_file:
             check_outside(password_file, settings, "--password-file")
 
-    def load(self, names):
+    def load(self, names: Sequence[str] | None) -> "list[SSlibKey]":
         """The SSlibKeys of `names`; what can sign gets into `signers`."""
         from .keys import load
 
@@ -67,21 +75,21 @@ class _Keys:
                     self.signers[signer.public_key.keyid] = signer
         return [self._found[name] for name in names or ()]
 
-    def sign_with(self, names):
+    def sign_with(self, names: Sequence[str] | None) -> None:
         """Load `names`, which must be private keys."""
-        for name, key in zip(names or (), self.load(names)):
+        for name, key in zip(names or (), self.load(names), strict=True):
             if key.keyid not in self.signers:
-                raise ConfigError(f"--key {name}: is a public key, and only the private one signs")
+                raise ConfigError(f"--key {name}: is a public key; only a private key can sign")
 
 
-def _start(path, key, password_file):
+def _start(path: Path, key: list[str] | None, password_file: Path | None) -> tuple[config.Config, _Keys]:
     settings = config.read(path)
     keys = _Keys(settings, password_file)
     keys.sign_with(key)
     return settings, keys
 
 
-def _repository(settings, keys, **days):
+def _repository(settings: config.Config, keys: _Keys, **days: int) -> "Repository":
     from .repository import Repository
 
     return Repository(Tree(settings.tree), keys.signers.values(), days)
@@ -89,10 +97,12 @@ def _repository(settings, keys, **days):
 
 @tuf.command()
 def init(
-    root_key: Annotated[Names, typer.Option(help="Signs roots, and is kept offline; may be repeated.")] = None,
-    threshold: Annotated[Threshold, typer.Option(help="How many root keys must sign a root; default 1.")] = None,
-    targets_key: Annotated[Names, typer.Option(help="Signs what boards install; may be repeated.")] = None,
-    online_key: Annotated[Names, typer.Option(help="Signs snapshots and timestamps; may be repeated.")] = None,
+    root_key: Annotated[Names, typer.Option(help="Key for the root role, kept offline; may be repeated.")] = None,
+    threshold: Annotated[Threshold, typer.Option(help="Number of root keys that must sign a root; default: 1.")] = None,
+    targets_key: Annotated[
+        Names, typer.Option(help="Key for the targets role, which signs what boards install; may be repeated.")
+    ] = None,
+    online_key: Annotated[Names, typer.Option(help="Key for snapshots and timestamps; may be repeated.")] = None,
     root_days: RootDays = 365,
     targets_days: TargetsDays = 365,
     snapshot_days: SnapshotDays = 30,
@@ -118,20 +128,20 @@ def init(
     _tell(done, as_json, f"boards begin with {settings.tree / 'tuf/1.root.json'}")
 
 
-def _first_root(repository, loaded, threshold):
+def _first_root(repository: "Repository", loaded: "dict[str, list[SSlibKey]]", threshold: int) -> "Metadata[Root]":
     for option, role in (("--root-key", "root"), ("--targets-key", "targets"), ("--online-key", "timestamp")):
         if not loaded[role]:
-            raise ConfigError(f"no {option}: every role needs a key")
+            raise ConfigError(f"{option} is missing: every role needs a key")
     roots = {key.keyid for key in loaded["root"]}
     if roots & {key.keyid for role in ("targets", "timestamp") for key in loaded[role]}:
-        show.warning("a root key is the key of another role, too: who steals it there owns the boards")
+        show.warning("a root key is also used by another role: anyone who steals it there controls the boards")
     return repository.first_root(loaded, threshold)
 
 
 @tuf.command()
 def publish(
     renew: Annotated[
-        bool, typer.Option("--renew", help="Only a new timestamp, and a snapshot when half of its time is over; for cron.")
+        bool, typer.Option("--renew", help="Make a new timestamp only, and a new snapshot once half its time is over; for cron.")
     ] = False,
     targets_days: TargetsDays = 365,
     snapshot_days: SnapshotDays = 30,
@@ -149,10 +159,12 @@ def publish(
 
 @tuf.command()
 def rotate(
-    role: Annotated[Optional[Role], typer.Argument(help="Whose keys change; root without --old and --new: a later expiry.")] = None,
-    old: Annotated[Names, typer.Option(help="A key that goes; its private file signs once more; may be repeated.")] = None,
-    new: Annotated[Names, typer.Option(help="A key that comes; may be repeated.")] = None,
-    threshold: Annotated[Threshold, typer.Option(help="How many keys of the role must sign from now on.")] = None,
+    role: Annotated[
+        Role | None, typer.Argument(help="Role whose keys change; root without --old and --new gets a later expiry.")
+    ] = None,
+    old: Annotated[Names, typer.Option(help="Key to remove; its private file signs once more; may be repeated.")] = None,
+    new: Annotated[Names, typer.Option(help="Key to add; may be repeated.")] = None,
+    threshold: Annotated[Threshold, typer.Option(help="Number of keys of the role that must sign from now on.")] = None,
     root_days: RootDays = 365,
     targets_days: TargetsDays = 365,
     snapshot_days: SnapshotDays = 30,
@@ -167,19 +179,20 @@ def rotate(
     """Change the keys of a role, by a new root that old and new root keys sign."""
     settings, keys = _start(config_file, key, password_file)
     _refuse_with_root(root, draft=draft, role=role, threshold=threshold)
-    if not role and not root:
-        raise ConfigError("no ROLE: one of root, targets, snapshot, timestamp; or --root with a draft")
+    name = role.value if role else ""
+    if not name and not root:
+        raise ConfigError("ROLE is missing: give root, targets, snapshot or timestamp, or --root with a draft")
     gone, come = keys.load(old), keys.load(new)
     repository = _repository(
         settings, keys, root=root_days, targets=targets_days, snapshot=snapshot_days, timestamp=timestamp_days
     )
-    made = _read_root(root) if root else repository.new_root(role.value, [k.keyid for k in gone], come, threshold)
+    made = _read_root(root) if root else repository.new_root(name, [k.keyid for k in gone], come, threshold)
     _tell(_write_draft(made, draft, settings) if draft else repository.rotate(made), as_json)
 
 
 @tuf.command()
 def sign(
-    file: Annotated[Path, typer.Argument(help="The root that --draft wrote.")],
+    file: Annotated[Path, typer.Argument(help="The root that was written with --draft.")],
     key: KeyNames = None,
     password_file: PasswordFile = None,
     as_json: AsJson = False,
@@ -188,7 +201,7 @@ def sign(
     from .keys import load
 
     if not key:
-        raise ConfigError("no key: give --key")
+        raise ConfigError("no key given; use --key")
     root = _read_root(file)
     told = _shown(root)
     if not as_json:
@@ -198,7 +211,7 @@ def sign(
     for name in key:
         _, signer = load(name, Password(password_file))
         if not signer:
-            raise ConfigError(f"--key {name}: is a public key, and only the private one signs")
+            raise ConfigError(f"--key {name}: is a public key; only a private key can sign")
         root.sign(signer, append=True)
         signed.append(signer.public_key.keyid)
     _save(root, file)
@@ -208,20 +221,20 @@ def sign(
         show.out.print(f"wrote {file}, signed by {', '.join(keyid[:16] for keyid in signed)}", markup=False)
 
 
-def _shown(root):
+def _shown(root: "Metadata[Root]") -> list[str]:
     lines = [f"root {root.signed.version}, expires at {root.signed.expires:%Y-%m-%dT%H:%M:%SZ}"]
     for name, role in root.signed.roles.items():
         lines.append(f"{name}: {role.threshold} of {', '.join(keyid[:16] for keyid in role.keyids)}")
     return lines
 
 
-def _refuse_with_root(root, **options):
+def _refuse_with_root(root: Path | None, **options: object) -> None:
     for name, value in options.items():
         if root and value is not None and value != []:
-            raise ConfigError(f"--{name} does not go with --root: the draft decides it")
+            raise ConfigError(f"--{name} cannot be used with --root: the draft decides it")
 
 
-def _read_root(path):
+def _read_root(path: Path) -> "Metadata[Root]":
     from tuf.api.metadata import Metadata, Root
     from tuf.api.serialization import DeserializationError
 
@@ -230,13 +243,13 @@ def _read_root(path):
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
     except DeserializationError:
-        raise HostError(f"{path}: is no metadata of TUF") from None
+        raise HostError(f"{path}: not TUF metadata") from None
     if not isinstance(root.signed, Root):
-        raise HostError(f"{path}: is {root.signed.type} metadata, must be root")
+        raise HostError(f"{path}: contains {root.signed.type} metadata; must be root")
     return root
 
 
-def _write_draft(root, path, settings):
+def _write_draft(root: "Metadata[Root]", path: Path, settings: config.Config) -> "Done":
     from .repository import Done
 
     check_outside(path, settings, "--draft")
@@ -244,7 +257,7 @@ def _write_draft(root, path, settings):
     return Done(draft=str(path), written=[str(path)], versions={"root": root.signed.version})
 
 
-def _save(root, path):
+def _save(root: "Metadata[Root]", path: Path) -> None:
     from tuf.api.serialization.json import JSONSerializer
 
     try:
@@ -253,7 +266,7 @@ def _save(root, path):
         raise OutsideError(f"{path}: cannot be written: {e.strerror}") from None
 
 
-def _tell(done, as_json, more=""):
+def _tell(done: "Done", as_json: bool, more: str = "") -> None:
     for message in done.warnings:
         show.warning(message)
     if as_json:

@@ -8,17 +8,22 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from securesystemslib.signer import Signature, Signer, SSlibKey
+from securesystemslib.signer import Key, SecretsHandler, Signature, Signer, SSlibKey
 
 from ..errors import ConfigError
 from ..keys import BoardKey, board_key_of, open_signer, read_board_keys
 
+if TYPE_CHECKING:
+    from ..keys import Signer as HostSigner
+    from ..keys.signer import Ask
+
 _SCHEMES = {"RS256": "rsa-pkcs1v15-sha256", "ES256": "ecdsa-sha2-nistp256"}
 
 
-def public_key(board_key, name="key"):
+def public_key(board_key: str | BoardKey, name: str = "key") -> SSlibKey:
     """The public key of TUF (SSlibKey) of a board key (str or BoardKey).
 
     Raises:
@@ -26,7 +31,7 @@ def public_key(board_key, name="key"):
     """
     key = board_key if isinstance(board_key, BoardKey) else BoardKey.parse(board_key, name)
     if key.alg not in _SCHEMES:
-        raise ConfigError(f"{name}: is an {key.alg} key, TUF takes {', '.join(_SCHEMES)}")
+        raise ConfigError(f"{name}: an {key.alg} key; TUF supports {', '.join(_SCHEMES)}")
     return SSlibKey.from_crypto(key.public(), scheme=_SCHEMES[key.alg])
 
 
@@ -39,20 +44,22 @@ class TufSigner(Signer):
         ConfigError: an HS256 key.
     """
 
-    def __init__(self, signer):
+    def __init__(self, signer: "HostSigner") -> None:
         self._signer = signer
         self._public = public_key(signer.board_key, signer.name)
 
     @classmethod
-    def from_priv_key_uri(cls, priv_key_uri, public_key=None, secrets_handler=None):
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key | None = None, secrets_handler: SecretsHandler | None = None
+    ) -> "TufSigner":
         """As `open_signer(priv_key_uri)`."""
         return cls(open_signer(priv_key_uri))
 
     @property
-    def public_key(self):
+    def public_key(self) -> SSlibKey:
         return self._public
 
-    def sign(self, payload):
+    def sign(self, payload: bytes) -> Signature:
         """The Signature of `payload` (bytes); raises OutsideError."""
         raw = self._signer.sign(payload)
         if self._signer.alg == "ES256":
@@ -61,7 +68,7 @@ class TufSigner(Signer):
         return Signature(self._public.keyid, raw.hex())
 
 
-def load(name, password=None):
+def load(name: str, password: "Ask | None" = None) -> tuple[SSlibKey, TufSigner | None]:
     """The key that `name` stands for.
 
     Args:
@@ -82,7 +89,7 @@ def load(name, password=None):
     if re.match(r"[A-Z]{2}\d{3}:", name) or re.match(rb"[A-Z]{2}\d{3}:", data):
         found = read_board_keys([name])
         if len(found) != 1:
-            raise ConfigError(f"{name}: holds {len(found)} board keys, must be one")
+            raise ConfigError(f"{name}: holds {len(found)} board keys, must hold exactly one")
         return public_key(found[0], name), None
     signer = TufSigner(open_signer(name, password))
     return signer.public_key, signer

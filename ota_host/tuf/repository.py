@@ -9,15 +9,18 @@
 
 import datetime
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from securesystemslib.signer import Signer, SSlibKey
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 from tuf.repository import Repository as Base
 
 from ..errors import ConfigError, HostError
-from ..tree import END
+from ..tree import END, Tree
 
 FOLDER = "tuf/"
 DAYS = {"root": 365, "targets": 365, "snapshot": 30, "timestamp": 7}  # until each expires
@@ -31,11 +34,11 @@ _LIMITS = {"root": 131072, "timestamp": 16384, "snapshot": 131072, "targets": 13
 class Done:
     """What a change did: `written` names of files, and of each role its `versions` and when it `expires`."""
 
-    written: list = field(default_factory=list)
-    versions: dict = field(default_factory=dict)
-    expires: dict = field(default_factory=dict)
-    targets: list = field(default_factory=list)
-    warnings: list = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    versions: dict[str, int] = field(default_factory=dict)
+    expires: dict[str, str] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     draft: str = ""
 
 
@@ -49,18 +52,24 @@ class Repository(Base):
         now (datetime): UTC; default: now.
     """
 
-    def __init__(self, tree, signers=(), days=None, now=None):
+    def __init__(
+        self,
+        tree: Tree,
+        signers: Iterable[Signer] = (),
+        days: Mapping[str, int] | None = None,
+        now: datetime.datetime | None = None,
+    ) -> None:
         self.tree = tree
         self._signers = {s.public_key.keyid: s for s in signers}
         self._days = {**DAYS, **(days or {})}
         self._now = (now or datetime.datetime.now(datetime.timezone.utc)).replace(microsecond=0)
-        self._new = {}  # name -> bytes of what is to be written
-        self._before = None  # the root that boards have, when there is a new one
+        self._new: dict[str, bytes] = {}  # name -> bytes of what is to be written
+        self._before: Root | None = None  # the root that boards have, when there is a new one
         self._is_first = False
 
     # What tuf.repository asks for.
 
-    def open(self, role):
+    def open(self, role: str) -> Metadata[Any]:
         """The Metadata of a role as it is, of version 0 when there is none; raises HostError."""
         data = self._read(self._name(role)) if role == "root" or not self._is_first else self._new.get(self._name(role))
         if data is None:
@@ -70,9 +79,9 @@ class Repository(Base):
         try:
             return Metadata.from_bytes(data)
         except DeserializationError as e:
-            raise HostError(f"{self.tree.folder / FOLDER / self._name(role)}: is no metadata: {e.__cause__ or e}") from None
+            raise HostError(f"{self.tree.folder / FOLDER / self._name(role)}: invalid metadata: {e.__cause__ or e}") from None
 
-    def close(self, role, md):
+    def close(self, role: str, md: Metadata[Any]) -> None:
         """Sign a new version of a role; raises HostError when too few of its keys are at hand."""
         md.signed.version += 1
         md.signed.expires = self._now + datetime.timedelta(days=self._days[role])
@@ -90,16 +99,16 @@ class Repository(Base):
         self._put(role, md)
 
     @property
-    def targets_infos(self):
+    def targets_infos(self) -> dict[str, MetaFile]:
         return {"targets.json": self._info("targets")}
 
     @property
-    def snapshot_info(self):
+    def snapshot_info(self) -> MetaFile:
         return self._info("snapshot")
 
     # The operations.
 
-    def init(self, root):
+    def init(self, root: Metadata[Root]) -> Done:
         """Begin, with `root` (Metadata) as version 1.
 
         Raises:
@@ -107,13 +116,13 @@ class Repository(Base):
         """
         with self.tree.locked():
             if self.tree.read(FOLDER + "1.root.json") is not None:
-                raise ConfigError(f"{self.tree.folder / FOLDER}1.root.json: is there already; `ota tuf rotate` changes keys")
+                raise ConfigError(f"{self.tree.folder / FOLDER}1.root.json: already exists; change keys with `ota tuf rotate`")
             self._is_first = True
             self._take_root(root)
             self._targets(True)
             return self._finish()
 
-    def publish(self):
+    def publish(self) -> Done:
         """Make the channels' manifests the targets; always with a new timestamp.
 
         Raises:
@@ -124,7 +133,7 @@ class Repository(Base):
             self._targets(False)
             return self._finish()
 
-    def renew(self):
+    def renew(self) -> Done:
         """A new timestamp, and a new snapshot when half of its time is over; reads no manifest.
 
         Raises:
@@ -136,7 +145,9 @@ class Repository(Base):
             self._online(self._is_half_over("snapshot") and self._can_sign("snapshot"))
             return self._finish()
 
-    def new_root(self, role="root", old=(), new=(), threshold=None):
+    def new_root(
+        self, role: str = "root", old: Iterable[str] = (), new: Iterable[SSlibKey] = (), threshold: int | None = None
+    ) -> Metadata[Root]:
         """The next root (Metadata), signed with what keys there are, not written.
 
         Args:
@@ -159,10 +170,12 @@ class Repository(Base):
             root.signed.add_key(key, role)
         part.threshold = part.threshold if threshold is None else threshold
         if not 1 <= part.threshold <= len(part.keyids):
-            raise ConfigError(f"{role}: a threshold of {part.threshold} with {len(part.keyids)} keys; must be 1 to that")
+            raise ConfigError(
+                f"{role}: a threshold of {part.threshold} with {len(part.keyids)} keys; must be from 1 to the number of keys"
+            )
         return self._signed_root(root, self.root())
 
-    def first_root(self, keys, threshold=1):
+    def first_root(self, keys: Mapping[str, Sequence[SSlibKey]], threshold: int = 1) -> Metadata[Root]:
         """The first root (Metadata), signed with what keys there are, not written.
 
         Args:
@@ -179,11 +192,13 @@ class Repository(Base):
             for key in keys[role]:
                 root.signed.add_key(key, role)
         if not 1 <= threshold <= len(root.signed.roles["root"].keyids):
-            raise ConfigError(f"root: a threshold of {threshold} with {len(keys['root'])} keys; must be 1 to that")
+            raise ConfigError(
+                f"root: a threshold of {threshold} with {len(keys['root'])} keys; must be from 1 to the number of keys"
+            )
         root.signed.roles["root"].threshold = threshold
         return self._signed_root(root, None)
 
-    def rotate(self, root):
+    def rotate(self, root: Metadata[Root]) -> Done:
         """Put `root` (Metadata, the next version) in force, and sign anew what it needs.
 
         Raises:
@@ -205,10 +220,10 @@ class Repository(Base):
 
     # The parts.
 
-    def _read(self, name):
+    def _read(self, name: str) -> bytes | None:
         return self._new.get(name) or self.tree.read(FOLDER + name)
 
-    def _name(self, role):
+    def _name(self, role: str) -> str:
         if role == "timestamp":
             return "timestamp.json"
         if role == "root":
@@ -220,86 +235,92 @@ class Repository(Base):
         meta = above.snapshot_meta if role == "snapshot" else above.meta[role + ".json"]
         return f"{max([meta.version, *self._made(role)])}.{role}.json"
 
-    def _made(self, role):
+    def _made(self, role: str) -> list[int]:
         return [int(name.split(".")[0]) for name in self._new if name.endswith(f".{role}.json")]
 
-    def _put(self, role, md):
+    def _put(self, role: str, md: Metadata[Any]) -> None:
         data = md.to_bytes(JSONSerializer(compact=True))
         name = role + ".json" if role == "timestamp" else f"{md.signed.version}.{role}.json"
         if len(data) > _LIMITS[role]:
-            raise HostError(f"{name}: {len(data)} bytes, boards take {_LIMITS[role]}")
+            raise HostError(f"{name}: {len(data)} bytes; boards accept at most {_LIMITS[role]}")
         self._new[name] = data
 
-    def _info(self, role):
-        data = self._read(self._name(role))
+    def _info(self, role: str) -> MetaFile:
+        data = self._read(self._name(role)) or b""
         version = Metadata.from_bytes(data).signed.version
         return MetaFile(version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
 
-    def _signed_root(self, root, before):
+    def _signed_root(self, root: Metadata[Root], before: Root | None) -> Metadata[Root]:
         root.signed.version += 1
         root.signed.expires = self._now + datetime.timedelta(days=self._days["root"])
         root.signatures.clear()
         sign_root(root, self._signers.values(), before)
         return root
 
-    def _take_root(self, root):
+    def _take_root(self, root: Metadata[Root]) -> None:
         if root.signed.expires <= self._now:
             raise HostError(f"root: version {root.signed.version} expired at {_text(root.signed.expires)}")
         if not root.signed.consistent_snapshot:
-            raise HostError(f"root: version {root.signed.version} is without consistent snapshots")
+            raise HostError(f"root: version {root.signed.version} does not use consistent snapshots")
         for by in filter(None, (self._before, root.signed)):
             self._check_signed("root", root, by)
         self._put("root", root)
 
-    def _check_there(self):
+    def _check_there(self) -> None:
         if self.tree.read(FOLDER + "1.root.json") is None:
-            raise ConfigError(f"{self.tree.folder / FOLDER}: there is no TUF repository; `ota tuf init` makes one")
+            raise ConfigError(f"{self.tree.folder / FOLDER}: no TUF repository; create one with `ota tuf init`")
 
-    def _check_root(self):
+    def _check_root(self) -> None:
         self._check_there()
         root = self.root()
         if root.expires <= self._now:
-            raise HostError(f"root: version {root.version} expired at {_text(root.expires)}; `ota tuf rotate root` makes a new one")
+            raise HostError(
+                f"root: version {root.version} expired at {_text(root.expires)}; make a new one with `ota tuf rotate root`"
+            )
 
-    def _check_signed(self, role, md, root):
+    def _check_signed(self, role: str, md: Metadata[Any], root: Root) -> None:
         found = root.get_verification_result(role, md.signed_bytes, md.signatures)
         if not found:
-            many = f"{len(found.signed)} of the {found.threshold} signatures that root {root.version} asks for"
-            raise HostError(f"{role} {md.signed.version}: {many}; give --key for more of {_short(root.roles[role].keyids)}")
+            many = f"{len(found.signed)} of the {found.threshold} signatures required by root {root.version}"
+            raise HostError(f"{role} {md.signed.version}: {many}; use --key with more of {_short(root.roles[role].keyids)}")
 
-    def _holds(self, role, root):
+    def _holds(self, role: str, root: Root) -> bool:
         md = self.open(role)
         return bool(md.signed.version and root.get_verification_result(role, md.signed_bytes, md.signatures))
 
-    def _is_half_over(self, role):
+    def _is_half_over(self, role: str) -> bool:
         left = self.open(role).signed.expires - self._now
-        return left * 2 < datetime.timedelta(days=self._days[role])
+        return bool(left * 2 < datetime.timedelta(days=self._days[role]))
 
-    def _can_sign(self, role):
+    def _can_sign(self, role: str) -> bool:
         part = self.root().roles[role]
         return sum(keyid in self._signers for keyid in part.keyids) >= part.threshold
 
-    def _check_kept(self, role):
+    def _check_kept(self, role: str) -> None:
         signed = self.open(role).signed
         if not self._holds(role, self.root()):
-            raise HostError(f"{role}: version {signed.version} is not signed by the keys of the root; `ota tuf publish` with its keys signs it anew")
+            raise HostError(
+                f"{role}: version {signed.version} is not signed by the keys of the root; run `ota tuf publish` with its keys to sign it again"
+            )
         if signed.expires <= self._now:
-            raise HostError(f"{role}: version {signed.version} expired at {_text(signed.expires)}; `ota tuf publish` with its keys signs it anew")
+            raise HostError(
+                f"{role}: version {signed.version} expired at {_text(signed.expires)}; run `ota tuf publish` with its keys to sign it again"
+            )
 
-    def _manifests(self):
-        found = {}
+    def _manifests(self) -> dict[str, TargetFile]:
+        found: dict[str, TargetFile] = {}
         for channel, manifest in self.tree.channels().items():
             path = self.tree.folder / (channel + END)
             if manifest.body != manifest.raw:
                 raise HostError(
-                    f"{path}: carries signatures of its own, and boards with a TufVerifier refuse that; "
+                    f"{path}: carries its own signatures, which boards with a TufVerifier refuse; "
                     "publish it without --key and without `key` in ota.toml"
                 )
             found[channel + END] = TargetFile.from_data(channel + END, manifest.raw, ["sha256"])
             self._new[f"targets/{found[channel + END].hashes['sha256']}.{channel}{END}"] = manifest.raw
         return found
 
-    def _targets(self, force):
+    def _targets(self, force: bool) -> None:
         found = self._manifests()
         there = self.targets().targets
         # Targets of other kinds, which somebody else put there, stay.
@@ -311,12 +332,12 @@ class Repository(Base):
         self._check_kept("targets")
         self._online(self._is_first or self._is_half_over("snapshot") and self._can_sign("snapshot"))
 
-    def _online(self, force):
+    def _online(self, force: bool) -> None:
         self.do_snapshot(force)
         self._check_kept("snapshot")
         self.do_timestamp(force=True)
 
-    def _finish(self):
+    def _finish(self) -> Done:
         done = Done()
         for name in self._order():
             if self.tree.write(FOLDER + name, self._new[name]):
@@ -332,7 +353,7 @@ class Repository(Base):
         done.targets = sorted(self.targets().targets)
         return done
 
-    def _order(self):
+    def _order(self) -> list[str]:
         names = sorted(self._new, key=_place)
         roots = [name for name in names if name.endswith(".root.json")]
         others = [name for name in names if name not in roots]
@@ -341,7 +362,7 @@ class Repository(Base):
         return others + roots
 
 
-def sign_root(root, signers, before=None):
+def sign_root(root: Metadata[Root], signers: Iterable[Signer], before: Root | None = None) -> list[str]:
     """Sign the root (Metadata) with those of the `signers` whose keys are of it, or of the Root `before`.
 
     Returns:
@@ -356,15 +377,15 @@ def sign_root(root, signers, before=None):
     return signed
 
 
-def _place(name):
+def _place(name: str) -> tuple[int, str]:
     # Contents, then each role after what it leads to.
     role = name.removesuffix(".json").rpartition(".")[2]
     return (ROLES.index(role) if role in ROLES else 0), name
 
 
-def _text(time):
+def _text(time: datetime.datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _short(keyids):
+def _short(keyids: Iterable[str]) -> str:
     return ", ".join(keyid[:16] for keyid in keyids)

@@ -1,0 +1,3 @@
+from collections.abc import Callable
+
+def merge(more: Callable[[int], bytes], had: Callable[[int], bytes]) -> Callable[[int], bytes]: ...

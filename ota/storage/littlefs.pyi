@@ -1,0 +1,3 @@
+from . import Storage
+
+class LittlefsStorage(Storage): ...

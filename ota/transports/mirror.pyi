@@ -1,0 +1,6 @@
+from . import Transport
+
+class MirrorTransport(Transport):
+    mirrors: tuple[Transport, ...]
+    def __init__(self, *mirrors: Transport) -> None: ...
+    def leave(self, at: int) -> None: ...
