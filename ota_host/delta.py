@@ -15,14 +15,12 @@ from ota.errors import ManifestError
 from ota.manifest import LINE
 from ota.version import parse
 
+from . import common
 from .errors import HostError
 from .terms import line
 
 KEPT = 5  # releases of a channel that get patches
 MOST = 20  # of those: each takes up to 30 bytes of a manifest's line
-# Bytes of a content, old or new, above which no patch is tried: making one takes 17 times as much
-# memory, and with 4 MB about a second.
-LARGEST = 4 << 20
 
 _WINDOW = 12  # log2 of the window's bytes
 _BLOCK = 1 << 16  # bytes looked at for repetition
@@ -55,26 +53,65 @@ def unpack(packed, most):
 
 
 def patch(old, new):
-    """The patch that makes `new` of `old` (bytes), or None when none is tried.
+    """The patch that makes `new` of `old` (bytes), or None when nothing that they have in common is found.
 
-    None is for contents over `LARGEST`, and for those with a long repetition: there bsdiff's
-    time grows with the square of its length (1 MB of zeros: 16 s).
+    bsdiff gets all of both where it can take them: up to 4 MB, and without a long repetition, over which it
+    needs quadratic time (1 MB of zeros: 16 s). Otherwise they are cut into parts first, see `common`.
     """
-    if max(len(old), len(new)) > LARGEST or _is_repetitive(new):
-        return None
-    control, diff, extra = bsdiff4.core.diff(old, new)
+    if _is_for_bsdiff(old, new):
+        records = _bsdiff(old, new, 0)
+    else:
+        parts = common.parts(old, new)
+        if not any(part.is_same or _is_gap(old, new, part) for part in parts):
+            return None
+        records = _by_parts(old, new, parts)
     out = bytearray(b"\0" + _number(len(new)) + _number(0))
-    made = d = e = 0
+    place = 0  # in the old content
+    is_first = True
+    for start, diff, extra in records:
+        if is_first and start:
+            out += _number(0) + _number(0)
+        if not is_first or start:
+            out += _number(start - place)
+        out += _number(len(diff)) + diff + _number(len(extra)) + extra
+        place, is_first = start + len(diff), False
+    if not is_first:
+        out += _number(0)  # after the last one there is nowhere to go
+    return pack(bytes(out))
+
+
+def _is_for_bsdiff(old, new):
+    return max(len(old), len(new)) <= common.GAP and not _is_repetitive(new)
+
+
+def _bsdiff(old, new, start):
+    # Gives (place in the old content, differences from there, new bytes after them); `old` lies at `start`.
+    control, diff, extra = bsdiff4.core.diff(old, new)
+    d = e = place = 0
     for at in range(0, len(control), _TRIPLE):
         copied, added, seek = (_signed(control[at + i : at + i + 8]) for i in (0, 8, 16))
-        made += copied + added
-        out += _number(copied) + diff[d : d + copied] + _number(added) + extra[e : e + added]
-        # After the last one there is nothing to go to.
-        out += _number(seek if made < len(new) else 0)
+        if copied or added:
+            yield start + place, diff[d : d + copied], extra[e : e + added]
+        place += copied + seek
         d, e = d + copied, e + added
-        if made == len(new):
-            break
-    return pack(bytes(out))
+
+
+def _is_gap(old, new, part):
+    # Whether bsdiff is to look at a part.
+    was, now = old[part.low : part.high], new[part.start : part.end]
+    return not (part.is_same or part.is_run) and bool(was) and _is_for_bsdiff(was, now)
+
+
+def _by_parts(old, new, parts):
+    # As `_bsdiff`.
+    for part in parts:
+        now = new[part.start : part.end]
+        if part.is_same:
+            yield part.low, bytes(len(now)), b""
+        elif _is_gap(old, new, part):
+            yield from _bsdiff(old[part.low : part.high], now, part.low)
+        else:
+            yield part.low, b"", now
 
 
 def apply(packed, old, size):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import re
 import shutil
 import zlib
@@ -16,7 +17,7 @@ from test_keys import keys, signers  # noqa: F401
 from test_publish import BOOT, Cut, cutting, manifest, problems, project, publish, snapshot
 
 from ota.manifest import LINE
-from ota_host import audit, config, delta, drafts, release
+from ota_host import audit, common, config, delta, drafts, release
 from ota_host.errors import ConfigError, HostError, OutsideError
 from ota_host.tree import Tree
 
@@ -56,6 +57,34 @@ def by_detools(packed, old):
     return new.getvalue()
 
 
+def noise(size):
+    return random.Random(size).randbytes(size)
+
+
+def dense(data):
+    """`data` with a changed byte every 400."""
+    return bytes(byte ^ (i % 400 == 0) for i, byte in enumerate(data))
+
+
+# Pairs of contents, made when they are wanted: what bsdiff alone takes too long for, or too much memory.
+PADDING = b"\xff" * 131072
+LARGE = {
+    "an edit before padding": lambda: (noise(200000) + PADDING, noise(200000).replace(noise(200000)[:9], b"x") + PADDING),
+    "edits on both sides of padding": lambda: (
+        noise(90000) + PADDING + noise(80000), dense(noise(90000)) + PADDING + dense(noise(80000)),
+    ),
+    "padding that grows and moves": lambda: (
+        noise(90000) + PADDING + noise(80000), b"x" + dense(noise(90000)) + PADDING * 2 + dense(noise(80000)),
+    ),
+    "padding that is new": lambda: (noise(90000) + noise(80000), dense(noise(90000)) + PADDING + dense(noise(80000))),
+    "padding of two bytes": lambda: (noise(90000) + b"ab" * 65536, dense(noise(90000)) + b"ab" * 70000 + b"x"),
+    "a picture, mostly black": lambda: (noise(90000) + bytes(200000), b"x" + noise(90000)[1:] + bytes(150000) + b"x" + bytes(49999)),
+    "over 4 MB": lambda: (noise(5 << 20), noise(5 << 20)[:9] + b"x" + noise(5 << 20)[9:-9] + b"y"),
+    "over 4 MB, changed everywhere": lambda: (noise(5 << 20), dense(noise(5 << 20))),
+    "halves change places": lambda: (noise(5 << 20), noise(5 << 20)[1 << 20 :] + PADDING + noise(5 << 20)[: 1 << 20]),
+}  # fmt: skip
+
+
 class TestPatch:
     @given(pair=strategies.revisions)
     @example(pair=(b"", b""))
@@ -85,15 +114,42 @@ class TestPatch:
         assert by_detools(packed, old) == new == delta.apply(packed, old, len(new))
         assert len(packed) < 1000
 
-    def test_none_is_tried_above_4_mb(self):
-        """Of the old content as of the new one."""
-        large = bytes(delta.LARGEST + 1)
-        assert delta.patch(large, b"new") is None and delta.patch(b"old", large) is None
+    @pytest.mark.parametrize("name", LARGE)
+    def test_what_a_large_or_repetitive_content_keeps_does_not_travel(self, name):
+        """bsdiff would need minutes over the padding, or 17 times the memory."""
+        old, new = LARGE[name]()
+        packed = delta.patch(old, new)
+        assert len(packed) < len(new) // 100
+        assert delta.apply(packed, old, len(new)) == new
 
-    def test_none_is_tried_with_a_long_repetition(self):
-        """bsdiff would take minutes over a padded image."""
-        assert delta.patch(b"old", text(1).encode() + b"\xff" * 200000) is None
-        assert delta.patch(b"old", text(1, 4000).encode()) is not None
+    def test_another_library_makes_the_new_content_of_a_patch_in_parts(self):
+        """One that begins in the middle of the old content, goes back, and has a run that the old one lacks."""
+        old, new = LARGE["halves change places"]()
+        assert by_detools(delta.patch(old, new), old) == new
+
+    @given(pair=strategies.revisions, padding=strategies.paddings)
+    @settings(max_examples=60, deadline=None)
+    def test_padding_anywhere_leaves_a_patch_right(self, pair, padding):
+        """Whatever is found, the new content comes out."""
+        old, new = (half[: len(half) // 2] + run + half[len(half) // 2 :] for half, run in zip(pair, padding, strict=True))
+        packed = delta.patch(old, new)
+        assert packed is None or delta.apply(packed, old, len(new)) == new
+
+    def test_contents_with_nothing_in_common_get_none_in_little_time(self):
+        """They are not even given to bsdiff."""
+        old, new = random.Random(4).randbytes(common.GAP + 1), random.Random(5).randbytes(common.GAP + 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(delta, "_bsdiff", None)
+            assert delta.patch(old, new) is None
+
+    @given(a=strategies.runs, b=strategies.runs)
+    @settings(max_examples=200, deadline=None)
+    def test_the_common_head_and_tail_are_as_long_as_they_can_be(self, a, b):
+        """Also over several of the chunks that are compared at once."""
+        n = common.head(a, b)
+        assert a[:n] == b[:n] and (n in (len(a), len(b)) or a[n] != b[n])
+        n = common.tail(a, b)
+        assert a[len(a) - n :] == b[len(b) - n :] and (n in (len(a), len(b)) or a[-n - 1] != b[-n - 1])
 
     def test_the_example_of_the_reference_is_the_patch_to_the_byte(self):
         """Who writes a decoder may check it with that."""
