@@ -211,20 +211,21 @@ def bases(tree, channel, version, count):
     Returns:
         list of Manifest.
     """
-    channels = tree.channels()
+    channels = tree.channels(skip_damaged=True)
     own = [channels.pop(channel)] if channel in channels else []
     found = (own + sorted(channels.values(), key=lambda m: -m.seq))[:count]
     for older in tree.newest() if len(found) < count else ():
         if len(found) == count:
             break
-        if older in {m.version for m in found} or (channels and _is_early(older) and not _is_early(version)):
+        if older in {m.version for m in found} or (channels and is_early(older) and not is_early(version)):
             continue
-        with contextlib.suppress(HostError):  # `ota verify` tells; boards of that release fetch whole files
+        with contextlib.suppress(HostError):  # boards that have a damaged release fetch whole files
             found.append(tree.release(older))
     return found
 
 
-def _is_early(version):
+def is_early(version):
+    """Whether a version (str) is a pre-release."""
     try:
         return bool(parse(version)[3])
     except ManifestError:
@@ -311,29 +312,42 @@ class Forms:
 def mended(tree, release, contents):
     """What a release that is in the tree already names, made again where it is gone or damaged.
 
+    A form that does not come out in the size that the release names, as from another version of zlib, is
+    removed: boards take the whole file where a form is missing.
+
     Args:
         tree (Tree): with the lock held.
         release (Manifest): the release.
         contents (dict): SHA-256 in hex -> content (bytes) of it.
 
     Returns:
-        dict: name -> content (bytes).
-
-    Raises:
-        HostError: one cannot be made again in the size that the release names.
+        tuple: name -> content (bytes), and a line (str) for each form that cannot be made again.
     """
-    files = {}
+    files, lost = {}, []
     for name, size, entry, base in named(tree, release):
         old = content_of(tree, base) if base else None
-        if not problem(tree.read(name), size, entry, base, old):
+        there = tree.read(name)
+        if not problem(there, size, entry, base, old):
             continue
-        data = contents[entry["h"]]
-        made = pack(data) if not base else patch(old, data) if old is not None else None
-        if made is None or len(made) != size:
-            what = "from a content that is gone" if base and old is None else f"in {size} bytes"
-            raise HostError(f"{tree.folder / name}: is gone or damaged, and cannot be made again {what}")
-        files[name] = made
-    return files
+        made = again(size, contents[entry["h"]], base, old)
+        if made is not None:
+            files[name] = made
+            continue
+        if there is not None:
+            tree.remove(name)
+        lost.append(f"{tree.folder / name}: {entry['p']} had this smaller form, which is lost; boards fetch all of the file")
+    return files, lost
+
+
+def again(size, data, base, old):
+    """A smaller form (bytes) of the content `data` (bytes) once more, or None when it does not get this `size`.
+
+    Args:
+        base (str): what it is a patch from, "" for the zlib form.
+        old (bytes): that content, None when it is gone.
+    """
+    made = pack(data) if not base else patch(old, data) if old is not None else None
+    return made if made is not None and len(made) == size else None
 
 
 def named(tree, release):

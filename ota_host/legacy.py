@@ -3,6 +3,7 @@
 from .errors import ConfigError
 
 _JOIN = {"prefix": "_", "subdir": "/"}
+LAYOUTS = tuple(_JOIN)
 
 
 def name(layout, version, path):

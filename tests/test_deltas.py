@@ -396,25 +396,27 @@ class TestAgain:
         before = {name: data for name, (data, _) in snapshot(two.tree).items()}
         path = self.forms(two)[kind]
         path.unlink() if left is None else path.write_bytes(left)
-        assert len(problems(two)) == 1
+        report = audit.verify(two.tree)
+        assert len(report.problems + report.warnings) == 1
         publish(two, "v1.0.2")
         assert {name: data for name, (data, _) in snapshot(two.tree).items()} == before
 
-    def test_a_form_that_cannot_be_made_again_is_an_error(self, two):
-        """No board is sent to what is not there."""
+    def test_a_damaged_patch_whose_base_is_gone_is_removed_with_a_warning(self, two):
+        """Boards take the whole file where a form is missing, and waste bytes on a damaged one."""
         forms = self.forms(two)
-        forms["d"].unlink()
+        forms["d"].write_bytes(b"torn")
         (two.tree / Tree("").blob(of_text(1))).unlink()
-        name = re.escape(forms["d"].name)
-        with pytest.raises(HostError, match=f"{name}: is gone or damaged, and cannot be made again from a content"):
-            publish(two, "v1.0.2")
+        (warning,) = publish(two, "v1.0.2").warnings
+        assert warning == f"{forms['d']}: a.py had this smaller form, which is lost; boards fetch all of the file"
+        assert not forms["d"].exists()
 
-    def test_a_form_of_another_size_than_is_named_is_an_error(self, two, monkeypatch):
-        """Another zlib, and the file that the first one made is gone."""
-        self.forms(two)["z"].unlink()
+    def test_a_form_that_comes_out_in_another_size_is_removed_with_a_warning(self, two, monkeypatch):
+        """Another zlib, and the file that the first one made is damaged."""
+        path = self.forms(two)["z"]
+        path.write_bytes(b"torn")
         monkeypatch.setattr(delta, "pack", lambda data: b"x")
-        with pytest.raises(HostError, match=r"\.z: is gone or damaged, and cannot be made again in \d+ bytes"):
-            publish(two, "v1.0.2")
+        (warning,) = publish(two, "v1.0.2").warnings
+        assert warning.startswith(f"{path}: a.py had this smaller form") and not path.exists()
 
     def test_a_rollback_gets_patches_from_what_boards_have_now(self, two):
         """The release that it brings back stays as it was."""
@@ -455,7 +457,7 @@ class TestDraft:
         assert (made.tree / Tree("").packed(line["h"])).stat().st_size == line["z"]
         assert [p.name for p in made.tree.glob("deltas/*")] == [f"{of_text(1)[:16]}-{of_text(2)[:16]}"]
         assert manifest(made)[0]["version"] == "v1.0.1"
-        assert audit.verify(made.tree).unused == 3  # until the draft is on a channel
+        assert audit.verify(made.tree).unused == 0
 
     def test_a_draft_made_again_stays_as_it_is(self, tmp_path):
         """Also once its forms are there."""
@@ -475,14 +477,13 @@ class TestDraft:
         assert (made.tree / "releases/v1.0.2.manifest").read_bytes().startswith(file.read_bytes())
         assert entry(made)["d"] and problems(made) == []
 
-    def test_a_draft_that_names_what_cannot_be_made_again_is_refused(self, tmp_path, signers):  # noqa: F811
-        """The channel keeps what it has."""
+    def test_a_draft_that_names_a_form_that_is_lost_is_published_with_a_warning(self, tmp_path, signers):  # noqa: F811
+        """Its boards fetch the whole file."""
         made, file = self.draft(tmp_path)
         shutil.rmtree(made.tree / "deltas")
         (made.tree / Tree("").blob(of_text(1))).unlink()
-        with pytest.raises(HostError, match="is gone or damaged, and cannot be made again from a content that is gone"):
-            self.put(made, file, signers["ES256"])
-        assert manifest(made)[0]["version"] == "v1.0.1"
+        assert "a.py had this smaller form, which is lost" in self.put(made, file, signers["ES256"]).warnings[0]
+        assert manifest(made)[0]["version"] == "v1.0.2"
 
 
 class TestVerify:
@@ -501,7 +502,6 @@ class TestVerify:
     @pytest.mark.parametrize(
         ("damage", "expected", "found"),
         [
-            pytest.param(lambda data: None, r"\d+ bytes", "no such file", id="gone"),
             pytest.param(lambda data: data[:-1], r"\d+ bytes", r"\d+ bytes", id="short"),
             pytest.param(lambda data: bytes(len(data)), "sha256 .* inside", "no zlib stream.*", id="no-zlib"),
             pytest.param(lambda data: data[:-1] + b"x", "sha256 .* inside", "no zlib stream.*", id="sum"),
@@ -510,11 +510,19 @@ class TestVerify:
     def test_a_form_that_boards_cannot_use_is_a_problem(self, two, kind, damage, expected, found):
         """One for each, with what was expected and found."""
         path = self.path(two, kind)
-        data = damage(path.read_bytes())
-        path.unlink() if data is None else path.write_bytes(data)
+        path.write_bytes(damage(path.read_bytes()))
         (problem,) = problems(two)
         assert problem.file == str(path)
         assert re.fullmatch(expected, problem.expected) and re.fullmatch(found, problem.found)
+
+    @pytest.mark.parametrize("kind", ["z", "d"])
+    def test_a_form_that_is_missing_is_a_warning(self, two, kind):
+        """Boards fetch the whole file."""
+        self.path(two, kind).unlink()
+        report = audit.verify(two.tree)
+        (warning,) = report.warnings
+        assert warning == f"{self.path(two, kind)}: no such file, so boards fetch all of a.py ({len(text(2))} bytes)"
+        assert report.problems == []
 
     @pytest.mark.parametrize("kind", ["z", "d"])
     def test_a_form_of_another_content_is_a_problem(self, two, kind):
