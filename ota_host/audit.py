@@ -101,6 +101,7 @@ class _Audit:
         self.report = Report(str(tree.folder))
         self.wanted = {}  # digest -> size
         self.versions = {}  # digest -> versions of the releases that have it
+        self.manifests = []
         self.forms = {}  # (name, bytes) -> entry, base: smaller forms
 
     def run(self):
@@ -138,6 +139,7 @@ class _Audit:
         except HostError as e:
             self._problem(name, "a manifest that boards accept", str(e).split(": ", 1)[1], _remedy(name))
             return None
+        self.manifests.append(manifest)
         for e in manifest.entries:
             self.wanted[e["h"]] = e["s"]
             self.versions.setdefault(e["h"], []).append(manifest.version)
@@ -225,9 +227,9 @@ class _Audit:
         folder = self.tree.folder
         there = {p for p in (folder / "blobs").glob("*/*") if len(p.name.removesuffix(".z")) == 64}
         there |= {p for p in (folder / "deltas").glob("*") if not p.name.startswith(".")}
-        named = {folder / self.tree.blob(digest) for digest in self.wanted} | {folder / name for name, _ in self.forms}
-        for draft in self.tree.drafts():
-            named |= {folder / name for name in needed(self.tree, draft)}
+        named = set()
+        for manifest in [*self.tree.drafts(), *self.manifests]:
+            named |= {folder / name for name in needed(self.tree, manifest)}
         self.report.unused = len(there - named)
 
     def _check_legacy(self, releases):

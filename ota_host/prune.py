@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,11 @@ from .tree import DRAFTS, END, Manifest, Tree
 
 
 KEEP = 5  # releases that stay unless another number is given: the next one gets patches from them
+
+
+_OBJECT = re.compile(
+    r"(releases/|\.drafts/)[^.].*\.manifest|blobs/([0-9a-f]{2})/\2[0-9a-f]{62}(\.z)?|deltas/[0-9a-f]{16}-[0-9a-f]{16}"
+)
 
 
 @dataclass
@@ -99,9 +105,9 @@ def _kept(tree: Tree, heads: dict[str, Manifest], releases: list[Manifest], keep
     for channel, head in heads.items():
         found += [m for m in newest if m.version == head.version]
         before = [m for m in newest if m.seq < head.seq]
-        # Which of them the channel had, only its differences say.
-        had = [m for m in before if tree.read(differences.name(channel, crc(m.lines()))) is not None]
-        found += before[:1] + had[:1]
+        found += before[:1]
+        if len(heads) > 1:
+            found += _had(tree, channel, before)
     shown = (tree.read("version") or b"").decode(errors="replace").strip()
     for i, manifest in enumerate(newest):
         if manifest.version == shown:
@@ -109,12 +115,19 @@ def _kept(tree: Tree, heads: dict[str, Manifest], releases: list[Manifest], keep
     return [m for m in releases if m in found]
 
 
+def _had(tree: Tree, channel: str, releases: list[Manifest]) -> list[Manifest]:
+    # What a channel may have had before. A signed release says for which one it was made; otherwise only the
+    # channel's differences say something, though also of what others had.
+    own = [m for m in releases if m.header.get("channel") == channel]
+    return own[:1] or [m for m in releases if tree.read(differences.name(channel, crc(m.lines()))) is not None]
+
+
 def _objects(tree: Tree) -> Iterator[str]:
-    for pattern in ("releases/*" + END, DRAFTS + "*" + END, "blobs/??/*", "deltas/*"):
+    for pattern in ("releases/*", DRAFTS + "*", "blobs/*/*", "deltas/*"):
         for path in sorted(tree.folder.glob(pattern)):
-            hidden = path.name.startswith(".")
-            if path.is_file() and not hidden and (path.parent.name != path.name[:2] or len(path.name) in (64, 66)):
-                yield path.relative_to(tree.folder).as_posix()
+            name = path.relative_to(tree.folder).as_posix()
+            if _OBJECT.fullmatch(name):
+                yield name
 
 
 def _legacy_files(tree: Tree, versions: set[str]) -> Iterator[str]:
