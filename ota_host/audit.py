@@ -228,7 +228,7 @@ class _Audit:
         there = {p for p in (folder / "blobs").glob("*/*") if len(p.name.removesuffix(".z")) == 64}
         there |= {p for p in (folder / "deltas").glob("*") if not p.name.startswith(".")}
         named = set()
-        for manifest in [*self.tree.drafts(), *self.manifests]:
+        for manifest in [*self.tree.drafts(), *self.tree.tuf_manifests().values(), *self.manifests]:
             named |= {folder / name for name in needed(self.tree, manifest)}
         self.report.unused = len(there - named)
 

@@ -114,19 +114,26 @@ def _channel(tree: Tree, channel: str, seal: Seal, alone: bool) -> tuple[Manifes
     releases = {v: m for v in tree.versions() if _is_whole(tree, v, seal) and (m := tree.release(v))}
     raw = tree.read(channel + END) or b""
     header = _header(raw)
-    found = [*_rest(raw, header, releases, seal), *_from_differences(tree, channel, releases)]
+    copies = tree.tuf_manifests().items()
+    found = [
+        *_rest(raw, header, releases, seal),
+        *_from_differences(tree, channel, releases),
+        *((m.raw, name) for name, m in copies if name.endswith(f".{channel}{END}")),
+    ]
     if header.get("version") in releases:
         version = header["version"]
         found.append((releases[version].raw, f"releases/{version}{END}"))
-    elif alone and not found and releases:
-        newest = max(releases.values(), key=lambda m: m.seq)
-        found.append((newest.raw, f"releases/{newest.version}{END}"))
     good = []
     for made, origin in found:
         with contextlib.suppress(HostError):
             manifest = parse_manifest(made, channel)
-            if _is_for(manifest, channel, seal) and not _differs(manifest, releases.get(manifest.version), seal):
+            is_right = _is_for(manifest, channel, seal) and not _differs(manifest, releases.get(manifest.version), seal)
+            if is_right and manifest.seq >= header.get("seq", 0):
                 good.append((manifest, origin))
+    if not good and not header and alone and releases:
+        newest = max(releases.values(), key=lambda m: m.seq)
+        if _is_for(newest, channel, seal):
+            return newest, f"releases/{newest.version}{END}"
     return max(good, key=lambda m: (m[0].seq, m[0].header.get("time", 0)), default=None)
 
 
@@ -173,7 +180,8 @@ def _contents(tree: Tree, found: Iterable[Manifest], progress: Progress) -> list
         patches.setdefault(entry["h"], []).append((name, base))
     todo = []
     for i, digest in enumerate(sorted(entries), 1):
-        if sha256(tree.read(tree.blob(digest)) or b"").hexdigest() != digest or tree.read(tree.blob(digest)) is None:
+        data = tree.read(tree.blob(digest))
+        if data is None or sha256(data).hexdigest() != digest:
             todo.append(digest)
         progress("reading", i, len(entries))
     done: list[Fix] = []

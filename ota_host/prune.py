@@ -84,7 +84,7 @@ def _prune(tree: Tree, keep: int, dry_run: bool) -> Pruned:
     drafts = live_drafts(tree, heads, releases)
     names = {f"releases/{m.version}{END}" for m in kept}
     names |= {f"{DRAFTS}{m.version}-{m.header.get('channel')}{END}" for m in drafts}
-    for manifest in [*kept, *heads.values(), *drafts]:
+    for manifest in [*kept, *heads.values(), *drafts, *tree.tuf_manifests().values()]:
         names |= needed(tree, manifest)
     done = Pruned(str(tree.folder), dry_run, kept=[m.version for m in kept])
     done.releases = [m.version for m in releases if m not in kept]
@@ -112,7 +112,8 @@ def _kept(tree: Tree, heads: dict[str, Manifest], releases: list[Manifest], keep
     for i, manifest in enumerate(newest):
         if manifest.version == shown:
             found += newest[i : i + 2]
-    return [m for m in releases if m in found]
+    tuf = {m.version for m in tree.tuf_manifests().values()}
+    return [m for m in releases if m in found or m.version in tuf]
 
 
 def _had(tree: Tree, channel: str, releases: list[Manifest]) -> list[Manifest]:

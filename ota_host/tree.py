@@ -14,6 +14,7 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -176,6 +177,21 @@ class Tree:
         with contextlib.suppress(ManifestError), (self.folder / name).open("rb") as f:
             return Reader(f.readline).header["seq"]
         return None
+
+    def tuf_manifests(self):
+        """File name -> Manifest of what the two newest targets of The Update Framework lead boards to."""
+        targets = sorted(
+            (int(path.name.split(".")[0]), path) for path in self.folder.glob("tuf/*.targets.json") if path.name[0].isdecimal()
+        )
+        found = {}
+        for _, path in targets[-2:]:
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                for name, target in json.loads(path.read_bytes())["signed"]["targets"].items():
+                    copy = f"tuf/targets/{target['hashes']['sha256']}.{name}"
+                    manifest = self.sound(copy)
+                    if manifest and sha256(manifest.raw).hexdigest() == target["hashes"]["sha256"]:
+                        found[copy] = manifest
+        return found
 
     def drafts(self):
         """The Manifests of drafts that no channel has got yet."""

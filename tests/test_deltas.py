@@ -61,9 +61,9 @@ def noise(size):
     return random.Random(size).randbytes(size)
 
 
-def dense(data):
-    """`data` with a changed byte every 400."""
-    return bytes(byte ^ (i % 400 == 0) for i, byte in enumerate(data))
+def dense(data, every=400):
+    """`data` with a changed byte in so many."""
+    return bytes(byte ^ (i % every == 0) for i, byte in enumerate(data))
 
 
 # Pairs of contents, made when they are wanted: what bsdiff alone takes too long for, or too much memory.
@@ -80,7 +80,6 @@ LARGE = {
     "padding of two bytes": lambda: (noise(90000) + b"ab" * 65536, dense(noise(90000)) + b"ab" * 70000 + b"x"),
     "a picture, mostly black": lambda: (noise(90000) + bytes(200000), b"x" + noise(90000)[1:] + bytes(150000) + b"x" + bytes(49999)),
     "over 4 MB": lambda: (noise(5 << 20), noise(5 << 20)[:9] + b"x" + noise(5 << 20)[9:-9] + b"y"),
-    "over 4 MB, changed everywhere": lambda: (noise(5 << 20), dense(noise(5 << 20))),
     "halves change places": lambda: (noise(5 << 20), noise(5 << 20)[1 << 20 :] + PADDING + noise(5 << 20)[: 1 << 20]),
 }  # fmt: skip
 
@@ -121,6 +120,21 @@ class TestPatch:
         packed = delta.patch(old, new)
         assert len(packed) < len(new) // 100
         assert delta.apply(packed, old, len(new)) == new
+
+    @pytest.mark.parametrize("every", [400, 50])
+    def test_what_is_too_large_for_bsdiff_and_changed_everywhere_has_a_patch(self, monkeypatch, every):
+        """Cut where it is the same, or in halves where no piece is long enough for that."""
+        monkeypatch.setattr(common, "GAP", 1 << 17)
+        old, new = noise(300000), dense(noise(300000), every)
+        packed = delta.patch(old, new)
+        assert len(packed) < len(new) * 4 // every and delta.apply(packed, old, len(new)) == new
+
+    def test_the_common_head_and_tail_are_set_aside_first(self):
+        """However short they are."""
+        found = common.parts(b"begin one end", b"begin another end")
+        assert [(p.start, p.end, p.low, p.high, p.is_same) for p in found] == [
+            (0, 6, 0, 6, True), (6, 13, 6, 9, False), (13, 17, 9, 13, True),
+        ]  # fmt: skip
 
     def test_another_library_makes_the_new_content_of_a_patch_in_parts(self):
         """One that begins in the middle of the old content, goes back, and has a run that the old one lacks."""

@@ -440,3 +440,33 @@ class TestReleases:
         assert found["project"] == "sample" and found["releases"][0]["version"] == "v1.0.0"
         (folder / "public/sample/releases/v1.0.0.manifest").write_text("")
         assert "releases/v1.0.0.manifest is damaged and not in this list" in ota("releases")[2]
+
+
+class TestTuf:
+    @pytest.fixture
+    def framework(self, folder, ota, keys):  # noqa: F811
+        """Two channels; v1.0.0 is what boards with a TufVerifier get, though stable has two later releases."""
+        for number in (0, 1, 2):
+            (folder / "src/main.py").write_text(f"print({number})\n")
+            ota("publish", "--version", f"v1.0.{number}")
+            if not number:
+                ota("publish", "--version", "v1.0.0", "--channel", "beta", "--rollout", "5")
+                roles = [word for role in ("root", "targets", "online") for word in (f"--{role}-key", keys["other"])]
+                assert ota("tuf", "init", *roles, "--key", keys["other"])[0] == 0
+        return folder / "public/sample"
+
+    def test_what_tuf_leads_boards_to_is_not_pruned(self, framework):
+        """Until the next `ota tuf publish`."""
+        shutil.rmtree(framework / "stable.d")
+        (framework / "beta.manifest").unlink()
+        assert prune.prune(framework, 0).kept == ["v1.0.0", "v1.0.1", "v1.0.2"]
+        assert audit.verify(framework).unused == 0
+
+    def test_a_channel_comes_back_from_its_copy_for_tuf(self, framework):
+        """To the byte, with the rollout of beta."""
+        path = framework / "beta.manifest"
+        before = path.read_bytes()
+        shutil.rmtree(framework / "beta.d")
+        path.write_bytes(b"")
+        (done,) = mend.fix(framework)
+        assert path.read_bytes() == before and "restored from tuf/targets/" in done.how
