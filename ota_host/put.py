@@ -103,8 +103,8 @@ class Put:
 
     def _note_size(self):
         if self.done.size > LARGEST:
-            largest = sorted(self.release.entries, key=lambda e: -e["s"])[:3]
-            shown = ", ".join(f"{e['p']} ({_mb(e['s'])})" for e in largest)
+            largest = sorted(self.release.entries, key=lambda e: -e["s"])
+            shown = ", ".join(f"{e['p']} ({_mb(e['s'])})" for e in largest[:3] if e["s"] > largest[0]["s"] // 10)
             self.done.warnings.append(
                 f"{self.release.version} takes {_mb(self.done.size)} on a board, more than the 16 MB of flash that the "
                 f"largest common boards have; largest files: {shown}; "

@@ -141,6 +141,26 @@ class TestPatch:
         old, new = LARGE["halves change places"]()
         assert by_detools(delta.patch(old, new), old) == new
 
+    @pytest.mark.parametrize("name", ["padding that grows and moves", "halves of 1 MB change places"])
+    def test_a_board_makes_the_new_content_of_a_patch_in_parts(self, tmp_path, monkeypatch, name):
+        """With its one buffer, on the real MicroPython."""
+        monkeypatch.setattr(common, "GAP", 1 << 17)
+        halves = noise(1 << 20), noise(1 << 20)[1 << 18 :] + noise(1 << 20)[: 1 << 18]
+        old, new = LARGE[name]() if name in LARGE else halves
+        (tmp_path / "old").write_bytes(old)
+        (tmp_path / "patch").write_bytes(delta.patch(old, new))
+        script = """
+import binascii, hashlib, json, os
+from ota.patch import Inflater, patched
+size, = json.loads(os.getenv("ARGS"))
+h = hashlib.sha256()
+with open("old", "rb") as old, open("patch", "rb") as stream:
+    for piece in patched(old, Inflater(stream), int(size), memoryview(bytearray(1024))):
+        h.update(piece)
+print(binascii.hexlify(h.digest()).decode())
+"""
+        assert run_mp(script, len(new), cwd=tmp_path).stdout.strip() == sha256(new).hexdigest()
+
     @given(pair=strategies.revisions, padding=strategies.paddings)
     @settings(max_examples=60, deadline=None)
     def test_padding_anywhere_leaves_a_patch_right(self, pair, padding):

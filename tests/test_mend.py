@@ -285,7 +285,7 @@ class TestSize:
         monkeypatch.setattr("ota_host.put.LARGEST", 1_500_000)
         made = project(tmp_path, {"boot.py": BOOT, "big.bin": bytes(2_000_000), "b.txt": "x"})
         (warning,) = publish(made, "v1.0.0").warnings
-        assert "v1.0.0 takes 2.0 MB on a board" in warning and "largest files: big.bin (2.0 MB), boot.py" in warning
+        assert "v1.0.0 takes 2.0 MB on a board" in warning and "largest files: big.bin (2.0 MB); leave out" in warning
         assert publish(project(tmp_path, {"boot.py": BOOT}), "v1.0.1").warnings == []
 
 
