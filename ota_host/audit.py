@@ -217,7 +217,7 @@ class _Audit:
             problem = delta.problem(data, size, entry, base, old)
             if data is None:
                 self.report.warnings.append(
-                    f"{self.tree.folder / name}: no such file, so boards fetch all of {entry['p']} ({entry['s']} bytes)"
+                    f"{self.tree.folder / name}: no such file; boards fetch all of {entry['p']} ({entry['s']} bytes) instead"
                 )
             elif problem:
                 self._problem(name, *problem, self._again(entry["h"]))

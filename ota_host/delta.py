@@ -335,7 +335,10 @@ def mended(tree, release, contents):
             continue
         if there is not None:
             tree.remove(name)
-        lost.append(f"{tree.folder / name}: {entry['p']} had this smaller form, which is lost; boards fetch all of the file")
+        lost.append(
+            f"{tree.folder / name} was damaged or missing and cannot be rebuilt in {size} bytes; "
+            f"boards fetch all of {entry['p']} instead"
+        )
     return files, lost
 
 

@@ -82,7 +82,7 @@ def _is_whole(tree: Tree, version: str, seal: Seal) -> bool:
 
 def notes(tree: Tree, seal: Seal | None = None) -> list[str]:
     """Repair the manifests before a publication, and say so in a line each; hold the lock."""
-    return [f"{done.file} was damaged or missing and is {done.how}" for done in manifests(tree, seal)]
+    return [f"{done.file} was damaged or missing; {done.how}" for done in manifests(tree, seal)]
 
 
 def _good(tree: Tree, name: str, seal: Seal) -> Manifest | None:
@@ -228,10 +228,10 @@ def _forms(tree: Tree, found: Iterable[Manifest]) -> list[Fix]:
         made = data if data is None else delta.again(size, data, base, old)
         if made is not None:
             tree.write(name, made)
-            done.append(Fix(str(tree.folder / name), "made again"))
+            done.append(Fix(str(tree.folder / name), "rebuilt"))
         elif there is not None:
             tree.remove(name)
-            done.append(Fix(str(tree.folder / name), f"removed: boards fetch all of {entry['p']} instead"))
+            done.append(Fix(str(tree.folder / name), f"removed; boards fetch all of {entry['p']} instead"))
     return done
 
 
@@ -275,5 +275,5 @@ def _differences(tree: Tree) -> list[Fix]:
         tree.keep_only(folder, short)
         for name, data in short.items():
             tree.write(name, data, channel + END)
-        done += [Fix(str(path), "made again" if path.exists() else f"removed: boards fetch {channel}{END}") for path in bad]
+        done += [Fix(str(path), "rebuilt" if path.exists() else f"removed; boards fetch {channel}{END}") for path in bad]
     return done

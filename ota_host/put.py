@@ -97,8 +97,8 @@ class Put:
             if name not in channels:
                 path = f"{self.tree.folder / name}{END}"
                 self.done.warnings.append(
-                    f"{path} is damaged, and nothing in the tree says which release {name} had; "
-                    + ("it is written anew" if name == self.channel else f"publish a release to {name} again")
+                    f"{path} is damaged, and nothing in the tree shows which release {name} had; "
+                    + ("it is replaced" if name == self.channel else f"publish a release to {name} again")
                 )
 
     def _note_size(self):
@@ -210,7 +210,7 @@ class Put:
             self.done.warnings.append(
                 f"{self.head.version} on {self.channel} is signed by {', '.join(before)}, and this release only by "
                 f"{', '.join(self.done.signed)}: boards that do not trust the new key yet refuse it; sign with both "
-                "(--key OLD --key NEW) until every board has a release that brings the new board key"
+                "(--key OLD --key NEW) until every board has installed a release that contains the new board key"
             )
 
     def _write_draft(self, files):

@@ -441,7 +441,10 @@ class TestAgain:
         forms["d"].write_bytes(b"torn")
         (two.tree / Tree("").blob(of_text(1))).unlink()
         (warning,) = publish(two, "v1.0.2").warnings
-        assert warning == f"{forms['d']}: a.py had this smaller form, which is lost; boards fetch all of the file"
+        size = entry(two)["d"][of_text(1)[:16]]
+        assert warning == (
+            f"{forms['d']} was damaged or missing and cannot be rebuilt in {size} bytes; boards fetch all of a.py instead"
+        )
         assert not forms["d"].exists()
 
     def test_a_form_that_comes_out_in_another_size_is_removed_with_a_warning(self, two, monkeypatch):
@@ -450,7 +453,7 @@ class TestAgain:
         path.write_bytes(b"torn")
         monkeypatch.setattr(delta, "pack", lambda data: b"x")
         (warning,) = publish(two, "v1.0.2").warnings
-        assert warning.startswith(f"{path}: a.py had this smaller form") and not path.exists()
+        assert warning.startswith(f"{path} was damaged or missing and cannot be rebuilt in ") and not path.exists()
 
     def test_a_rollback_gets_patches_from_what_boards_have_now(self, two):
         """The release that it brings back stays as it was."""
@@ -516,7 +519,7 @@ class TestDraft:
         made, file = self.draft(tmp_path)
         shutil.rmtree(made.tree / "deltas")
         (made.tree / Tree("").blob(of_text(1))).unlink()
-        assert "a.py had this smaller form, which is lost" in self.put(made, file, signers["ES256"]).warnings[0]
+        assert "boards fetch all of a.py instead" in self.put(made, file, signers["ES256"]).warnings[0]
         assert manifest(made)[0]["version"] == "v1.0.2"
 
 
@@ -555,7 +558,7 @@ class TestVerify:
         self.path(two, kind).unlink()
         report = audit.verify(two.tree)
         (warning,) = report.warnings
-        assert warning == f"{self.path(two, kind)}: no such file, so boards fetch all of a.py ({len(text(2))} bytes)"
+        assert warning == f"{self.path(two, kind)}: no such file; boards fetch all of a.py ({len(text(2))} bytes) instead"
         assert report.problems == []
 
     @pytest.mark.parametrize("kind", ["z", "d"])

@@ -138,7 +138,7 @@ class TestManifests:
         path = two.tree / name
         path.write_bytes(DAMAGE[damage](path.read_bytes()))
         done = publish(two, "v1.0.2", seal=trusted)
-        assert f"{path} was damaged or missing and is restored from " in done.warnings[0]
+        assert f"{path} was damaged or missing; restored from " in done.warnings[0]
         assert audit.verify(two.tree, seal=trusted).problems == [] and manifest(two)[0]["seq"] == 2
 
     def test_publishing_again_mends_what_nothing_else_in_the_tree_has(self, tmp_path):
@@ -147,7 +147,7 @@ class TestManifests:
         for name in ("stable.manifest", "releases/v1.0.1.manifest"):
             (made.tree / name).write_bytes(b"")
         done = publish(made, "v1.0.1")
-        assert "stable.manifest is damaged, and nothing in the tree says which release stable had" in done.warnings[0]
+        assert "stable.manifest is damaged, and nothing in the tree shows which release stable had" in done.warnings[0]
         assert audit.verify(made.tree).problems == []
 
     def test_the_next_release_is_newer_than_any_that_cannot_be_read(self, two, trusted):
