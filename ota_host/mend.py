@@ -128,13 +128,28 @@ def _channel(tree: Tree, channel: str, seal: Seal, alone: bool) -> tuple[Manifes
         with contextlib.suppress(HostError):
             manifest = parse_manifest(made, channel)
             is_right = _is_for(manifest, channel, seal) and not _differs(manifest, releases.get(manifest.version), seal)
-            if is_right and manifest.seq >= header.get("seq", 0):
+            if is_right and manifest.seq >= header.get("seq", 0) and _has_terms(manifest, header):
                 good.append((manifest, origin))
     if not good and not header and alone and releases:
         newest = max(releases.values(), key=lambda m: m.seq)
         if _is_for(newest, channel, seal):
-            return newest, f"releases/{newest.version}{END}"
+            return newest, f"releases/{newest.version}{END}; check its rollout and expiry, which may have been changed"
     return max(good, key=lambda m: (m[0].seq, m[0].header.get("time", 0)), default=None)
+
+
+def remainder(tree: Tree, channel: str) -> Manifest | None:
+    """A damaged manifest of a channel by its first line and its release, without signatures; None when these are lost."""
+    raw = tree.read(channel + END) or b""
+    header = _header(raw)
+    release = tree.sound(f"releases/{header.get('version')}{END}")
+    with contextlib.suppress(HostError):
+        return release and parse_manifest(raw[: raw.index(b"\n") + 1] + release.lines(), channel)
+    return None
+
+
+def _has_terms(manifest: Manifest, header: dict) -> bool:
+    # A rollout that was stopped must not go on because an older manifest comes back.
+    return not header or all(manifest.header.get(key) == header.get(key) for key in ("rollout", "expires"))
 
 
 def _is_for(manifest: Manifest, channel: str, seal: Seal) -> bool:

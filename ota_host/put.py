@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ota.version import compare
 
-from . import clock, differences, imports, rules
+from . import clock, differences, imports, mend, rules
 from .errors import HostError
 from .keys import Seal, split
 from .terms import AGAIN, on_terms
@@ -67,7 +67,7 @@ class Put:
         numbers = release.version, release.seq, header["files"], header["size"]
         self.done = Published(header["project"], channel, *numbers, warnings=list(warnings))
         channels = tree.channels(skip_damaged=True)
-        self.head = channels.get(channel)
+        self.head = channels.get(channel) or mend.remainder(tree, channel)
         self._note_damaged(channels)
         self._check_others(channels)
         self._note_size()
@@ -96,10 +96,13 @@ class Put:
         for name in self.tree.channel_names():
             if name not in channels:
                 path = f"{self.tree.folder / name}{END}"
-                self.done.warnings.append(
-                    f"{path} is damaged, and nothing in the tree shows which release {name} had; "
-                    + ("it is replaced" if name == self.channel else f"publish a release to {name} again")
-                )
+                if name != self.channel:
+                    what = f"publish a release to {name} again"
+                elif self.head:
+                    what = f"its first line is whole ({self.head.version}), and it is replaced on those terms"
+                else:
+                    what = f"nothing in the tree shows which release {name} had, and it is replaced; check --rollout"
+                self.done.warnings.append(f"{path} is damaged: {what}")
 
     def _note_size(self):
         if self.done.size > LARGEST:
@@ -200,7 +203,7 @@ class Put:
         self.seal.check(self.target.raw, name)
         signatures = split(self.target.raw)[1]
         self.done.signed = [s["key"] for s in signatures]
-        if self.head and not signatures and split(self.head.raw)[1]:
+        if self.head and not signatures and (split(self.head.raw)[1] or "time" in self.head.header):
             self.done.warnings.append(
                 f"{self.channel} had a signed manifest and this one is not: "
                 "boards with a SignatureVerifier refuse it; publish it again with --key"

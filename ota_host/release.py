@@ -265,7 +265,7 @@ def _seq(tree, version, channel):
     name = f"releases/{version}.manifest"
     seqs = tree.seqs()
     if name in seqs:
-        head = tree.sound(f"{channel}.manifest")
+        head = tree.sound(f"{channel}.manifest") or mend.remainder(tree, channel)
         free = [n for n in range(1, head.seq if head else 1) if n not in seqs.values()]
         if seqs[name] or free:
             return seqs[name] or free[-1]
@@ -312,7 +312,7 @@ def republish(
             there = ", ".join(m.version for m in tree.releases(skip_damaged=True)) or "none"
             raise HostError(f"{tree.folder}: there is no release {origin}; there are: {there}")
         contents = contents_of(tree, source)
-        head = tree.sound(channel + ".manifest")
+        head = tree.sound(channel + ".manifest") or mend.remainder(tree, channel)
         release, new = _choose(tree, source, head, channel, version)
         if new:
             forms = delta.Forms(tree, contents, delta.bases(tree, channel, new, deltas), compress, progress)

@@ -79,15 +79,30 @@ class TestManifests:
         path.write_bytes(DAMAGE[damage](path.read_bytes()))
         assert fixed(two, trusted) == [] and contents(two.tree) == before
 
-    @pytest.mark.parametrize("damage", DAMAGE)
+    @pytest.mark.parametrize("damage", ["empty", "garbage", "a page"])
     def test_without_its_differences_it_is_that_of_a_release(self, two, trusted, damage):
-        """Signed once before, or not at all; boards accept it."""
+        """With a word about its terms, of which the newest are lost."""
         shutil.rmtree(two.tree / "stable.d")
         path = two.tree / "stable.manifest"
         path.write_bytes(DAMAGE[damage](path.read_bytes()))
-        assert fixed(two, trusted) == []
-        assert manifest(two)[0]["version"] == "v1.0.2"
-        assert trusted is None or path.read_bytes() == (two.tree / "releases/v1.0.2.manifest").read_bytes()
+        (done,) = mend.fix(two.tree, trusted)
+        assert done.how.endswith("v1.0.2.manifest; check its rollout and expiry, which may have been changed")
+        assert audit.verify(two.tree, seal=trusted).problems == []
+        assert path.read_bytes() == (two.tree / "releases/v1.0.2.manifest").read_bytes()
+
+    @pytest.mark.parametrize("damage", ["cut", "a bit of a file line"])
+    def test_a_rollout_that_was_changed_never_goes_back_to_what_it_was(self, two, trusted, damage):
+        """A stopped release would go on. Where the signature is lost, only publishing again can sign the same terms."""
+        before = contents(two.tree)["stable.manifest"]
+        shutil.rmtree(two.tree / "stable.d")
+        path = two.tree / "stable.manifest"
+        path.write_bytes(DAMAGE[damage](before))
+        left = [p.remedy for p in fixed(two, trusted)]
+        assert left == (["publish a release to stable again"] if trusted else [])
+        done = publish(two, "v1.0.2", seal=trusted)
+        assert not trusted or "its first line is whole (v1.0.2), and it is replaced on those terms" in done.warnings[0]
+        assert Tree(two.tree).manifest("stable.manifest").body == before[: len(Tree(two.tree).manifest("stable.manifest").body)]
+        assert audit.verify(two.tree, seal=trusted).problems == []
 
     @pytest.mark.parametrize("damage", [*DAMAGE, "gone"])
     def test_a_releases_manifest_is_that_of_its_channel(self, two, trusted, damage):
@@ -103,14 +118,35 @@ class TestManifests:
             (two.tree / name).write_bytes(b"")
         assert fixed(two, trusted) == [] and manifest(two)[0]["rollout"]["percent"] == 30
 
-    def test_a_wrong_signature_is_damage_when_the_keys_are_known(self, tmp_path, signers):  # noqa: F811
-        """The right one is in the release."""
+    @pytest.mark.parametrize(
+        ("name", "damage"),
+        [
+            ("stable.manifest", lambda whole: whole[:-20] + b"AAAA" + whole[-16:]),
+            ("stable.manifest", lambda whole: whole[: whole.index(b'{"sig"')]),
+            ("stable.manifest", lambda whole: whole[:-9] + b"\n"),
+            ("releases/v1.0.1.manifest", lambda whole: whole[:-20] + b"AAAA" + whole[-16:]),
+            ("releases/v1.0.1.manifest", lambda whole: whole[:-9] + b"\n"),
+        ],
+    )
+    def test_a_wrong_signature_is_damage_when_the_keys_are_known(self, tmp_path, signers, name, damage):  # noqa: F811
+        """The right one is in the release, or in the channel."""
         trusted = seal(signers["ES256"], keys=(signers["ES256"],))
         made = release_of(tmp_path, 1, seal=trusted)
+        whole = (made.tree / name).read_bytes()
+        (made.tree / name).write_bytes(damage(whole))
+        assert len(audit.verify(made.tree, seal=trusted).problems) >= 1
+        assert fixed(made, trusted) == [] and (made.tree / name).read_bytes() == whole
+
+    def test_a_channel_of_several_has_the_signatures_of_its_release(self, tmp_path, signers):  # noqa: F811
+        """Of which the difference for what the channel has is the first line alone."""
+        release_of(tmp_path, 1, seal=seal(signers["ES256"]), channel="beta")
+        made = release_of(tmp_path, 2, seal=seal(signers["ES256"]))
+        for path in sorted((made.tree / "stable.d").iterdir(), key=lambda p: -p.stat().st_size)[:-1]:
+            path.unlink()
         path = made.tree / "stable.manifest"
         whole = path.read_bytes()
-        path.write_bytes(whole[:-20] + b"AAAA" + whole[-16:])
-        assert fixed(made, trusted) == [] and path.read_bytes() == whole
+        path.write_bytes(b"")
+        assert fixed(made) == [] and path.read_bytes() == whole
 
     def test_a_channel_of_several_gets_no_release_by_guess(self, tmp_path):
         """The newest release may be that of another channel; the message says what to do."""
@@ -123,13 +159,13 @@ class TestManifests:
         assert (made.tree / "stable.manifest").read_bytes() == b""
 
     def test_an_unsigned_one_never_takes_the_place_of_a_signed_one(self, tmp_path, signers):  # noqa: F811
-        """What is left of a signed manifest without its signature is of no use."""
+        """What is left of a signed manifest without its signature is of no use, and publishing without a key warns."""
         made = release_of(tmp_path, 1, seal=seal(signers["ES256"]), terms=Terms(rollout=10))
         publish(made, "v1.0.1", seal=seal(signers["ES256"]), terms=Terms(rollout=20))
         path = made.tree / "stable.manifest"
         path.write_bytes(path.read_bytes()[:-40])
-        assert fixed(made) == []
-        assert path.read_bytes() == (made.tree / "releases/v1.0.1.manifest").read_bytes()
+        assert len(fixed(made)) == 1
+        assert any("stable had a signed manifest and this one is not" in w for w in publish(made, "v1.0.1").warnings)
 
     @pytest.mark.parametrize("damage", ["empty", "cut"])
     @pytest.mark.parametrize("name", ["stable.manifest", "releases/v1.0.2.manifest"])
@@ -147,7 +183,7 @@ class TestManifests:
         for name in ("stable.manifest", "releases/v1.0.1.manifest"):
             (made.tree / name).write_bytes(b"")
         done = publish(made, "v1.0.1")
-        assert "stable.manifest is damaged, and nothing in the tree shows which release stable had" in done.warnings[0]
+        assert "stable.manifest is damaged: nothing in the tree shows which release stable had" in done.warnings[0]
         assert audit.verify(made.tree).problems == []
 
     def test_the_next_release_is_newer_than_any_that_cannot_be_read(self, two, trusted):
@@ -198,6 +234,17 @@ class TestContents:
             for path in lost:
                 path.unlink() if left is None else path.write_bytes(left)
             assert fixed(two, trusted) == [] and contents(two.tree) == before, lost
+
+    def test_a_content_that_a_patch_makes_of_a_mended_one_is_mended_too(self, tmp_path):
+        """Whichever comes first."""
+        for number in range(1, 6):
+            made = release_of(tmp_path, number)
+        before = contents(made.tree)
+        for path in made.tree.glob("blobs/*/*"):
+            # Only the oldest of the large ones has its zlib form left.
+            if path.stat().st_size > 100 and path.name != sha256(text(1).encode()).hexdigest() + ".z":
+                path.unlink()
+        assert fixed(made) == [] and contents(made.tree) == before
 
     def test_what_no_other_file_has_is_named_with_the_release_to_publish_again(self, two, trusted):
         """And then publishing it mends it."""
