@@ -12,7 +12,7 @@ from test_keys import keys, signers  # noqa: F401
 from test_publish import BOOT, manifest, project, publish, snapshot
 from test_signed import seal
 
-from ota_host import audit, mend, prune, release, releases
+from ota_host import audit, drafts, mend, prune, release, releases
 from ota_host.config import Config
 from ota_host.errors import HostError
 from ota_host.release import Rules
@@ -395,6 +395,14 @@ class TestPrune:
         release_of(tmp_path, 3)
         assert any("blobs/" in name for name in prune.prune(made.tree, 0).removed)
         assert [row.state for row in releases.listing(made.tree).releases] == ["live", "replaced"]
+
+    def test_a_draft_that_is_on_its_channel_is_a_draft_no_more(self, tmp_path, signers):  # noqa: F811
+        """It is the release."""
+        made = release_of(tmp_path, 1, draft=tmp_path / "next")
+        drafts.sign(tmp_path / "next", [signers["ES256"]])
+        drafts.publish(tmp_path / "next", [tmp_path / "next.sig"], Tree(made.tree), "sample")
+        assert [row.state for row in releases.listing(made.tree).releases] == ["live"]
+        assert not (made.tree / ".drafts").exists()
 
     def test_a_damaged_manifest_stops_it(self, nine):
         """What it needs is not known."""
