@@ -363,6 +363,20 @@ class TestPrune:
         release_of(tmp_path, 10, layout="prefix")
         assert audit.verify(nine.tree).problems == []
 
+    def test_the_bases_of_kept_patches_stay(self, nine):
+        """So that a damaged patch can be rebuilt."""
+        prune.prune(nine.tree, 0)
+        bases = [path.name.split("-")[0] for path in nine.tree.glob("deltas/*")]
+        assert bases and all(list(nine.tree.glob(f"blobs/{base[:2]}/{base}*")) for base in bases)
+
+    def test_what_the_legacy_devices_have_and_had_stays(self, tmp_path):
+        """Their release may be long behind that of the channel."""
+        for number in range(1, 8):
+            made = release_of(tmp_path, number, layout="prefix" if number < 4 else "none")
+        assert prune.prune(made.tree, 0).kept == ["v1.0.2", "v1.0.3", "v1.0.6", "v1.0.7"]
+        assert sorted(p.name for p in made.tree.glob("v1.0.?_a.py")) == ["v1.0.2_a.py", "v1.0.3_a.py"]
+        assert audit.verify(made.tree).problems == []
+
     def test_a_dry_run_says_the_same_and_removes_nothing(self, nine):
         """Names and bytes."""
         before = snapshot(nine.tree)
