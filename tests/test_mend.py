@@ -1,4 +1,4 @@
-"""A damaged tree: publishing again mends it, and so does `ota verify --fix`, from what the rest still has."""
+"""A served tree in use: damage and its repair, `ota prune`, `ota releases`, and what publishing warns of."""
 
 import json
 import shutil
