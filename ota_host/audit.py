@@ -5,20 +5,25 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from . import delta, differences, legacy
+from . import delta, differences, legacy, mend
 from .errors import ConfigError, HostError, OutsideError
-from .keys import Seal, check_signatures, split
+from .keys import Seal, split
+from .prune import needed
 from .release import check_version
+from .terms import first_tag
 from .tree import END, Tree, parse_manifest
+
+_LEGACY = "publish the release again with --legacy"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one file: what was `expected` of it, and what was `found`."""
+    """What is wrong with one file: what was `expected` of it, what was `found`, and what mends it."""
 
     file: str
     expected: str
     found: str
+    remedy: str = ""
 
 
 @dataclass
@@ -33,6 +38,7 @@ class Report:
     forms: int = 0  # zlib forms and patches
     unused: int = 0
     legacy: str = ""
+    fixed: list = field(default_factory=list)
     problems: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
 
@@ -78,6 +84,14 @@ def verify(folder, progress=None, seal=None):
         raise OutsideError(f"{e.filename}: cannot be read: {e.strerror}") from None
 
 
+def _remedy(name):
+    name = str(name)
+    if name.startswith("releases/"):
+        version = name[len("releases/") : -len(END)]
+        return f"publish {version} again from the same sources, or remove the file when no board has that release"
+    return f"publish a release to {name[: -len(END)]} again"
+
+
 class _Audit:
     def __init__(self, tree, progress, seal=None):
         self.tree = tree
@@ -85,6 +99,8 @@ class _Audit:
         self.progress = progress or (lambda what, done, total: None)
         self.report = Report(str(tree.folder))
         self.wanted = {}  # digest -> size
+        self.versions = {}  # digest -> versions of the releases that have it
+        self.manifests = []
         self.forms = {}  # (name, bytes) -> entry, base: smaller forms
 
     def run(self):
@@ -107,16 +123,25 @@ class _Audit:
         self._check_legacy(releases)
         return self.report
 
-    def _problem(self, name, expected, found):
-        self.report.problems.append(Problem(str(self.tree.folder / name), str(expected), str(found)))
+    def _problem(self, name, expected, found, remedy=""):
+        self.report.problems.append(Problem(str(self.tree.folder / name), str(expected), str(found), remedy))
+
+    def _again(self, digest):
+        versions = list(dict.fromkeys(map(first_tag, self.versions[digest])))
+        some = " or ".join(versions[:3]) + (" or a later one" if len(versions) > 3 else "")
+        return f"publish {some} again from the same sources"
 
     def _manifest(self, name):
         try:
             manifest = parse_manifest(self.tree.read(name), name)
+            split(manifest.raw, name)
         except HostError as e:
-            self._problem(name, "a manifest that boards accept", str(e).split(": ", 1)[1])
+            self._problem(name, "a manifest that boards accept", str(e).split(": ", 1)[1], _remedy(name))
             return None
-        self.wanted.update({e["h"]: e["s"] for e in manifest.entries})
+        self.manifests.append(manifest)
+        for e in manifest.entries:
+            self.wanted[e["h"]] = e["s"]
+            self.versions.setdefault(e["h"], []).append(manifest.version)
         for form, size, entry, base in delta.named(self.tree, manifest):
             self.forms[form, size] = entry, base
         self._check_known(name, manifest)
@@ -124,11 +149,8 @@ class _Audit:
 
     def _check_known(self, name, manifest):
         # Old releases may carry signatures of keys that are no longer trusted; those say nothing.
-        signers = {s["key"] for s in split(manifest.raw)[1]}
-        good = check_signatures(manifest.raw, self.seal.keys)
-        for key in self.seal.keys:
-            if key.id in signers and key.id not in good:
-                self._problem(name, f"a signature of {key.id} on what it says", "one that does not verify")
+        for key in mend.wrong_signers(manifest, self.seal):
+            self._problem(name, f"a signature of {key} on what it says", "one that does not verify", _remedy(name))
 
     def _check_releases(self, releases):
         of_seq = {}
@@ -144,17 +166,18 @@ class _Audit:
         name = channel + END
         release = releases.get(head.version)
         if not release:
-            self._problem(name, f"releases/{head.version}{END} beside it", "no such file, or a bad one")
+            self._problem(name, f"releases/{head.version}{END} beside it", "no such file, or a bad one", _remedy(name))
         else:
             for key in ("seq", "project", "requires"):
                 want, found = release.header.get(key), head.header.get(key)
                 if want != found:
-                    self._problem(name, f"{key} {want} as in the release {head.version}", f"{key} {found}")
+                    expected = f"{key} {want} as in the release {head.version}"
+                    self._problem(name, expected, f"{key} {found}", _remedy(name))
             if release.lines() != head.lines():
-                self._problem(name, f"the files of the release {head.version}", "others")
+                self._problem(name, f"the files of the release {head.version}", "others", _remedy(name))
         problem = self.seal.problem(head.raw, name)
         if problem:
-            self._problem(name, *problem)
+            self._problem(name, *problem, "publish it again with --key")
         expires = head.header.get("expires")
         if expires and expires < time.time():
             when = time.strftime("%Y-%m-%d", time.gmtime(expires))
@@ -164,7 +187,7 @@ class _Audit:
         for path in sorted((self.tree.folder / (channel + differences.FOLDER)).glob("[!.]*" + END)):
             problem = differences.problem(path.read_bytes(), channel, head, path.name[: -len(END)], known)
             if problem:
-                self._problem(path.relative_to(self.tree.folder), *problem)
+                self._problem(path.relative_to(self.tree.folder), *problem, _remedy(channel + END))
 
     def _check_projects(self, manifests):
         names = sorted({m.header["project"] for m in manifests.values()})
@@ -178,27 +201,34 @@ class _Audit:
             name = self.tree.blob(digest)
             data = self.tree.read(name)
             if data is None:
-                self._problem(name, f"{size} bytes", "no such file")
+                self._problem(name, f"{size} bytes", "no such file", self._again(digest))
             elif len(data) != size:
-                self._problem(name, f"{size} bytes", f"{len(data)} bytes")
+                self._problem(name, f"{size} bytes", f"{len(data)} bytes", self._again(digest))
             elif sha256(data).hexdigest() != digest:
-                self._problem(name, f"sha256 {digest}", f"sha256 {sha256(data).hexdigest()}")
+                self._problem(name, f"sha256 {digest}", f"sha256 {sha256(data).hexdigest()}", self._again(digest))
             self.progress("verifying", i, len(self.wanted))
 
     def _check_forms(self):
         self.report.forms = len(self.forms)
         for i, ((name, size), (entry, base)) in enumerate(sorted(self.forms.items()), 1):
             old = delta.content_of(self.tree, base) if base else None
-            problem = delta.problem(self.tree.read(name), size, entry, base, old)
-            if problem:
-                self._problem(name, *problem)
+            data = self.tree.read(name)
+            problem = delta.problem(data, size, entry, base, old)
+            if data is None:
+                self.report.warnings.append(
+                    f"{self.tree.folder / name}: no such file; boards fetch all of {entry['p']} ({entry['s']} bytes) instead"
+                )
+            elif problem:
+                self._problem(name, *problem, self._again(entry["h"]))
             self.progress("unpacking", i, len(self.forms))
 
     def _count_unused(self):
         folder = self.tree.folder
         there = {p for p in (folder / "blobs").glob("*/*") if len(p.name.removesuffix(".z")) == 64}
         there |= {p for p in (folder / "deltas").glob("*") if not p.name.startswith(".")}
-        named = {folder / self.tree.blob(digest) for digest in self.wanted} | {folder / name for name, _ in self.forms}
+        named = set()
+        for manifest in [*self.tree.drafts(), *self.tree.tuf_manifests().values(), *self.manifests]:
+            named |= {folder / name for name in needed(self.tree, manifest)}
         self.report.unused = len(there - named)
 
     def _check_legacy(self, releases):
@@ -209,11 +239,11 @@ class _Audit:
         try:
             check_version(version)
         except ConfigError:
-            self._problem("version", "a version of Semantic Versioning", repr(version[:128]))
+            self._problem("version", "a version of Semantic Versioning", repr(version[:128]), _LEGACY)
             return
         release = releases.get(version)
         if not release:
-            self._problem("version", "the version of a release", f"{version}, of which there is none in releases/")
+            self._problem("version", "the version of a release", f"{version}, of which there is none in releases/", _LEGACY)
             return
         layout = legacy.layout_of(self.tree.folder, version)
         self.report.legacy = f"{version} ({layout or 'no files'})"
@@ -226,11 +256,11 @@ class _Audit:
             path = path[:-4] + ".py"  # the legacy layout has the sources; the release does not know their hashes
             name = legacy.name(layout, version, path)
             if self.tree.read(name) is None:
-                self._problem(name, f"the source of {entry['p']}", "no such file")
+                self._problem(name, f"the source of {entry['p']}", "no such file", _LEGACY)
             return
         name = legacy.name(layout, version, path)
         data = self.tree.read(name)
         if data is None:
-            self._problem(name, f"{entry['s']} bytes", "no such file")
+            self._problem(name, f"{entry['s']} bytes", "no such file", _LEGACY)
         elif sha256(data).hexdigest() != entry["h"]:
-            self._problem(name, f"sha256 {entry['h']}", f"sha256 {sha256(data).hexdigest()}")
+            self._problem(name, f"sha256 {entry['h']}", f"sha256 {sha256(data).hexdigest()}", _LEGACY)

@@ -16,7 +16,7 @@ import typer
 
 from ota.errors import OtaError
 
-from . import audit, clock, config, drafts, init, preview, release, show
+from . import audit, clock, config, drafts, init, mend, preview, prune, release, releases, show
 from .boards import BoardError
 from .boards.command import board
 from .deploy import deploy
@@ -84,6 +84,8 @@ Signed = Annotated[Optional[Path], typer.Option("--manifest", help="Publish this
 Signatures = Annotated[
     Optional[list[Path]], typer.Option("--signature", help="File that `ota sign` wrote; may be repeated.")
 ]
+
+ProjectFolder = Annotated[Optional[Path], typer.Argument(help="Folder of the project; default: that of ota.toml.")]
 
 
 @app.command("init")
@@ -227,6 +229,7 @@ def serve(
 @app.command()
 def verify(
     dest: Annotated[Optional[Path], typer.Argument(help="Folder of the projects, or of one; default: that of ota.toml.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what the rest of the tree allows; signs nothing.")] = False,
     config_file: ConfigFile = Path(config.NAME),
     as_json: AsJson = False,
 ) -> None:
@@ -234,14 +237,55 @@ def verify(
     settings = config.read(config_file) if dest is None or config_file.exists() else None
     root = dest or settings.root
     with show.progress() as progress:
-        reports = [audit.verify(folder, progress, _trusted(settings, folder)) for folder in audit.projects(root)]
+        reports = []
+        for folder in audit.projects(root):
+            seal = _trusted(settings, folder)
+            fixed = mend.fix(folder, seal, progress) if fix else []
+            reports.append(audit.verify(folder, progress, seal))
+            reports[-1].fixed = fixed
     bad = sum(len(report.problems) for report in reports)
     if as_json:
         show.as_json({"ok": not bad, "projects": [dataclasses.asdict(report) for report in reports]})
     else:
-        show.audited(reports)
+        show.audited(reports, fix)
     if bad:
         raise typer.Exit(1)
+
+
+@app.command("releases")
+def releases_(
+    dest: ProjectFolder = None,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """List what is published: on which channels, since when, how large, and what a board fetches."""
+    found = releases.listing(_project(dest, config_file))
+    if as_json:
+        show.as_json(dataclasses.asdict(found))
+    else:
+        show.listed(found)
+
+
+@app.command("prune")
+def prune_(
+    dest: ProjectFolder = None,
+    keep: Annotated[
+        Optional[int], typer.Option(min=0, help="Newest releases to keep; default: 5, or `deltas` of ota.toml if larger.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; list what would be removed.")] = False,
+    config_file: ConfigFile = Path(config.NAME),
+    as_json: AsJson = False,
+) -> None:
+    """Remove old releases and every file that no channel, draft or kept release needs."""
+    folder = _project(dest, config_file)
+    if keep is None:
+        deltas = config.read(config_file).deltas if config_file.exists() else 0
+        keep = max(prune.KEEP, deltas)
+    done = prune.prune(folder, keep, dry_run)
+    if as_json:
+        show.as_json(dataclasses.asdict(done))
+    else:
+        show.pruned(done)
 
 
 app.command("keygen")(keys.keygen)
@@ -252,6 +296,13 @@ app.command("deploy")(deploy)
 app.command("library")(library)
 app.command("prove")(prove)
 app.add_typer(tuf, name="tuf")
+
+
+def _project(dest, config_file):
+    folder = (dest or config.read(config_file).tree).absolute()
+    if audit.projects(folder) != [folder]:
+        raise ConfigError(f"{folder}: holds several projects; name the folder of one")
+    return folder
 
 
 def _settings(path, **given):

@@ -15,14 +15,12 @@ from ota.errors import ManifestError
 from ota.manifest import LINE
 from ota.version import parse
 
+from . import common
 from .errors import HostError
 from .terms import line
 
 KEPT = 5  # releases of a channel that get patches
 MOST = 20  # of those: each takes up to 30 bytes of a manifest's line
-# Bytes of a content, old or new, above which no patch is tried: making one takes 17 times as much
-# memory, and with 4 MB about a second.
-LARGEST = 4 << 20
 
 _WINDOW = 12  # log2 of the window's bytes
 _BLOCK = 1 << 16  # bytes looked at for repetition
@@ -55,26 +53,65 @@ def unpack(packed, most):
 
 
 def patch(old, new):
-    """The patch that makes `new` of `old` (bytes), or None when none is tried.
+    """The patch that makes `new` of `old` (bytes), or None when nothing that they have in common is found.
 
-    None is for contents over `LARGEST`, and for those with a long repetition: there bsdiff's
-    time grows with the square of its length (1 MB of zeros: 16 s).
+    bsdiff gets all of both where it can take them: up to 4 MB, and without a long repetition, over which it
+    needs quadratic time (1 MB of zeros: 16 s). Otherwise they are cut into parts first, see `common`.
     """
-    if max(len(old), len(new)) > LARGEST or _is_repetitive(new):
-        return None
-    control, diff, extra = bsdiff4.core.diff(old, new)
+    if _is_for_bsdiff(old, new):
+        records = _bsdiff(old, new, 0)
+    else:
+        parts = common.parts(old, new)
+        if not any(part.is_same or _is_gap(old, new, part) for part in parts):
+            return None
+        records = _by_parts(old, new, parts)
     out = bytearray(b"\0" + _number(len(new)) + _number(0))
-    made = d = e = 0
+    place = 0  # in the old content
+    is_first = True
+    for start, diff, extra in records:
+        if is_first and start:
+            out += _number(0) + _number(0)
+        if not is_first or start:
+            out += _number(start - place)
+        out += _number(len(diff)) + diff + _number(len(extra)) + extra
+        place, is_first = start + len(diff), False
+    if not is_first:
+        out += _number(0)  # after the last one there is nowhere to go
+    return pack(bytes(out))
+
+
+def _is_for_bsdiff(old, new):
+    return max(len(old), len(new)) <= common.GAP and not _is_repetitive(new)
+
+
+def _bsdiff(old, new, start):
+    # Gives (place in the old content, differences from there, new bytes after them); `old` lies at `start`.
+    control, diff, extra = bsdiff4.core.diff(old, new)
+    d = e = place = 0
     for at in range(0, len(control), _TRIPLE):
         copied, added, seek = (_signed(control[at + i : at + i + 8]) for i in (0, 8, 16))
-        made += copied + added
-        out += _number(copied) + diff[d : d + copied] + _number(added) + extra[e : e + added]
-        # After the last one there is nothing to go to.
-        out += _number(seek if made < len(new) else 0)
+        if copied or added:
+            yield start + place, diff[d : d + copied], extra[e : e + added]
+        place += copied + seek
         d, e = d + copied, e + added
-        if made == len(new):
-            break
-    return pack(bytes(out))
+
+
+def _is_gap(old, new, part):
+    # Whether bsdiff is to look at a part.
+    was, now = old[part.low : part.high], new[part.start : part.end]
+    return not (part.is_same or part.is_run) and bool(was) and _is_for_bsdiff(was, now)
+
+
+def _by_parts(old, new, parts):
+    # As `_bsdiff`.
+    for part in parts:
+        now = new[part.start : part.end]
+        if part.is_same:
+            yield part.low, bytes(len(now)), b""
+        elif _is_gap(old, new, part):
+            yield from _bsdiff(old[part.low : part.high], now, part.low)
+        else:
+            yield part.low, b"", now
 
 
 def apply(packed, old, size):
@@ -174,20 +211,21 @@ def bases(tree, channel, version, count):
     Returns:
         list of Manifest.
     """
-    channels = tree.channels()
+    channels = tree.channels(skip_damaged=True)
     own = [channels.pop(channel)] if channel in channels else []
     found = (own + sorted(channels.values(), key=lambda m: -m.seq))[:count]
     for older in tree.newest() if len(found) < count else ():
         if len(found) == count:
             break
-        if older in {m.version for m in found} or (channels and _is_early(older) and not _is_early(version)):
+        if older in {m.version for m in found} or (channels and is_early(older) and not is_early(version)):
             continue
-        with contextlib.suppress(HostError):  # `ota verify` tells; boards of that release fetch whole files
+        with contextlib.suppress(HostError):  # boards that have a damaged release fetch whole files
             found.append(tree.release(older))
     return found
 
 
-def _is_early(version):
+def is_early(version):
+    """Whether a version (str) is a pre-release."""
     try:
         return bool(parse(version)[3])
     except ManifestError:
@@ -274,29 +312,45 @@ class Forms:
 def mended(tree, release, contents):
     """What a release that is in the tree already names, made again where it is gone or damaged.
 
+    A form that does not come out in the size that the release names, as from another version of zlib, is
+    removed: boards take the whole file where a form is missing.
+
     Args:
         tree (Tree): with the lock held.
         release (Manifest): the release.
         contents (dict): SHA-256 in hex -> content (bytes) of it.
 
     Returns:
-        dict: name -> content (bytes).
-
-    Raises:
-        HostError: one cannot be made again in the size that the release names.
+        tuple: name -> content (bytes), and a line (str) for each form that cannot be made again.
     """
-    files = {}
+    files, lost = {}, []
     for name, size, entry, base in named(tree, release):
         old = content_of(tree, base) if base else None
-        if not problem(tree.read(name), size, entry, base, old):
+        there = tree.read(name)
+        if not problem(there, size, entry, base, old):
             continue
-        data = contents[entry["h"]]
-        made = pack(data) if not base else patch(old, data) if old is not None else None
-        if made is None or len(made) != size:
-            what = "from a content that is gone" if base and old is None else f"in {size} bytes"
-            raise HostError(f"{tree.folder / name}: is gone or damaged, and cannot be made again {what}")
-        files[name] = made
-    return files
+        made = again(size, contents[entry["h"]], base, old)
+        if made is not None:
+            files[name] = made
+            continue
+        if there is not None:
+            tree.remove(name)
+        lost.append(
+            f"{tree.folder / name} was damaged or missing and cannot be rebuilt in {size} bytes; "
+            f"boards fetch all of {entry['p']} instead"
+        )
+    return files, lost
+
+
+def again(size, data, base, old):
+    """A smaller form (bytes) of the content `data` (bytes) once more, or None when it does not get this `size`.
+
+    Args:
+        base (str): what it is a patch from, "" for the zlib form.
+        old (bytes): that content, None when it is gone.
+    """
+    made = pack(data) if not base else patch(old, data) if old is not None else None
+    return made if made is not None and len(made) == size else None
 
 
 def named(tree, release):

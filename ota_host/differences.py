@@ -71,7 +71,7 @@ def files(tree, channel, head):
     if "crc" not in head.header:
         return {}
     own = name(channel, head.header["crc"])
-    every = len(tree.versions()) + len(tree.channels())
+    every = len(tree.versions()) + len(tree.channel_names())
     is_there = tree.read(channel + END) == head.raw and tree.read(own) is not None
     older = delta.bases(tree, channel, head.version, every if is_there else KEPT + 1)
     # Which releases the channel had, only its folder tells once the manifest is replaced.

@@ -8,13 +8,13 @@
 from hashlib import sha256
 from pathlib import Path
 
-from . import clock, delta
+from . import clock, delta, mend
 from .errors import ConfigError, HostError, OutsideError
 from .keys import Seal, check_signatures, sign_manifest, split
 from .keys.seal import join, read_lines
 from .put import Put
-from .release import check_version, contents_of, first_tag, identity, legacy_again
-from .terms import Terms
+from .release import check_version, contents_of, identity, legacy_again
+from .terms import Terms, first_tag
 from .tree import parse_manifest
 
 
@@ -95,15 +95,18 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
         raise HostError(f"{path}: is for the channel {meant}, not {channel}; make a draft for each")
     signed = _signed(draft, signatures, seal, path)
     with tree.locked():
+        repaired = mend.notes(tree, seal)
         release = _release(tree, signed, path)
-        _check_time(tree.manifest(channel + ".manifest"), signed, channel, path)
+        _check_time(tree.sound(channel + ".manifest"), signed, channel, path)
         if not (allow and allow.clock):
             clock.check_draft(signed.header.get("time", 0), Terms().time, path)
         contents = contents_of(tree, signed)
-        files = delta.mended(tree, signed, contents)
+        files, gone = delta.mended(tree, signed, contents)
         shown = first_tag(signed.version)
         old, lost = legacy_again(tree, signed, contents, layout, shown)
-        notes = lost if seal.keys else [*lost, f"the signatures of {path} were not checked: ota.toml has no `keys`"]
+        notes = [*repaired, *gone, *lost]
+        if not seal.keys:
+            notes.append(f"the signatures of {path} were not checked: ota.toml has no `keys`")
         put = Put(tree, release, channel, Terms(), notes, seal, progress=progress, target=signed, allow=allow)
         return put.run(contents, files, old, shown if old and not lost else "")
 

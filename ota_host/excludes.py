@@ -2,14 +2,16 @@
 
 # Left out of every release, unless `exclude` takes it back with a `!`. Hidden names cover .git, .venv, .ota, .DS_Store,
 # and most caches and swap files.
-ALWAYS = (
+# fmt: off
+ALWAYS = [
     # what Python and its tools write
-    [".*", "__pycache__/", "*.py[co]", "*.egg-info/", "venv/", "node_modules/", "ota.toml"]
+    ".*", "__pycache__/", "*.py[co]", "*.pyi", "py.typed", "*.egg-info/", "venv/", "node_modules/", "ota.toml",
     # editors' backup and swap files
-    + ["*~", "~$*", r"\#*#", "*.sw[nop]", "*.bak", "*.orig", "*.rej", "*.tmp", "*.py.old", "*.py.save", "*___jb_???___"]
+    "*~", "~$*", r"\#*#", "*.sw[nop]", "*.bak", "*.orig", "*.rej", "*.tmp", "*.py.old", "*.py.save", "*___jb_???___",
     # litter of operating systems
-    + ["[Tt]humbs.db", "ehthumbs*.db", "[Dd]esktop.ini", "$RECYCLE.BIN/", "System?Volume?Information/", "__MACOSX/", "Icon\r"]
-)
+    "[Tt]humbs.db", "ehthumbs*.db", "[Dd]esktop.ini", "$RECYCLE.BIN/", "System?Volume?Information/", "__MACOSX/", "Icon\r",
+]
+# fmt: on
 # A folder with this file is a virtual environment of Python, whatever its name.
 ENVIRONMENT = "pyvenv.cfg"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from .errors import ConfigError
 
 _JOIN = {"prefix": "_", "subdir": "/"}
+LAYOUTS = tuple(_JOIN)
 
 
 def name(layout: str, version: str, path: str) -> str:

@@ -56,7 +56,16 @@ class DryTree(Tree):
         self.files[name] = content
         return True
 
+    def read(self, name: str) -> bytes | None:
+        return self.files[name] if name in self.files else super().read(name)
+
     def keep_only(self, folder: str, files: dict[str, bytes]) -> None:
+        pass
+
+    def remove(self, name: str) -> None:
+        self.files.pop(name, None)
+
+    def add_host_files(self) -> None:
         pass
 
 

@@ -1,19 +1,17 @@
 """One publication: what the channel gets, who signs it, and the order in which its files are written."""
 
 import contextlib
-import re
 from dataclasses import dataclass, field
 
 from ota.version import compare
 
-from . import clock, differences, imports, rules
+from . import clock, differences, imports, mend, rules
 from .errors import HostError
 from .keys import Seal, split
-from .terms import on_terms
-from .tree import parse_manifest
+from .terms import AGAIN, on_terms
+from .tree import DRAFTS, END, parse_manifest
 
-# The version of content that is published again.
-AGAIN = re.compile(r"(?P<tag>.*)[+.]rollback\.\d+")
+LARGEST = 16 << 20  # bytes of a release that no common board has room for
 
 
 @dataclass
@@ -67,10 +65,12 @@ class Put:
         header = release.header
         numbers = release.version, release.seq, header["files"], header["size"]
         self.done = Published(header["project"], channel, *numbers, warnings=list(warnings))
-        channels = tree.channels()
-        self.head = channels.get(channel)
+        channels = tree.channels(skip_damaged=True)
+        self.head = channels.get(channel) or mend.remainder(tree, channel)
+        self._note_damaged(channels)
         self._check_others(channels)
-        if not target and tree.read(self._name()) is None:
+        self._note_size()
+        if not target and tree.sound(self._name()) is None:
             self.release = self._sign(on_terms(release, terms, channel, signs=self.signs))
         self.target = target or self._target()
         self._check_clock()
@@ -90,6 +90,28 @@ class Put:
                 was = f"{self.tree.folder / name}.manifest: project is {head.header['project']!r}"
                 raise HostError(f"{was}, not {self.done.project!r}; publish to another folder")
         self.done.warnings += rules.check(self.release, channels, self.channel, self.allow)
+
+    def _note_damaged(self, channels):
+        for name in self.tree.channel_names():
+            if name not in channels:
+                path = f"{self.tree.folder / name}{END}"
+                if name != self.channel:
+                    what = f"publish a release to {name} again"
+                elif self.head:
+                    what = f"its first line is whole ({self.head.version}), and it is replaced on those terms"
+                else:
+                    what = f"nothing in the tree shows which release {name} had, and it is replaced; check --rollout"
+                self.done.warnings.append(f"{path} is damaged: {what}")
+
+    def _note_size(self):
+        if self.done.size > LARGEST:
+            largest = sorted(self.release.entries, key=lambda e: -e["s"])
+            shown = ", ".join(f"{e['p']} ({_mb(e['s'])})" for e in largest[:3] if e["s"] > largest[0]["s"] // 10)
+            self.done.warnings.append(
+                f"{self.release.version} takes {_mb(self.done.size)} on a board, more than the 16 MB of flash that the "
+                f"largest common boards have; largest files: {shown}; "
+                "leave out what boards do not need with `exclude`"
+            )
 
     def _check_clock(self):
         # One that goes on the channel as it was signed before asks no clock.
@@ -144,6 +166,7 @@ class Put:
             files.append(("version", shown.encode()))
         if self.target:
             short = differences.files(self.tree, self.channel, self.target)
+            self.tree.remove(self._draft_name())
             # From here to the end boards find no difference, and ask for the manifest that is there.
             self.tree.keep_only(self.channel + differences.FOLDER, short)
             files.append((self.channel + ".manifest", self.target.raw))
@@ -152,7 +175,11 @@ class Put:
         self._note_legacy(shown)
         return self.done
 
+    def _draft_name(self):
+        return f"{DRAFTS}{self.release.version}-{self.channel}{END}"
+
     def _write(self, files):
+        self.tree.add_host_files()
         for i, (name, data) in enumerate(files, 1):
             # A difference that replaces one must not look as old as that to a server.
             after = self.channel + ".manifest" if name.startswith(self.channel + differences.FOLDER) else ""
@@ -177,10 +204,17 @@ class Put:
         self.seal.check(self.target.raw, name)
         signatures = split(self.target.raw)[1]
         self.done.signed = [s["key"] for s in signatures]
-        if self.head and not signatures and split(self.head.raw)[1]:
+        if self.head and not signatures and (split(self.head.raw)[1] or "time" in self.head.header):
             self.done.warnings.append(
                 f"{self.channel} had a signed manifest and this one is not: "
                 "boards with a SignatureVerifier refuse it; publish it again with --key"
+            )
+        before = [s["key"] for s in split(self.head.raw)[1]] if self.head else []
+        if before and self.done.signed and not set(before) & set(self.done.signed):
+            self.done.warnings.append(
+                f"{self.head.version} on {self.channel} is signed by {', '.join(before)}, and this release only by "
+                f"{', '.join(self.done.signed)}: boards that do not trust the new key yet refuse it; sign with both "
+                "(--key OLD --key NEW) until every board has installed a release that contains the new board key"
             )
 
     def _write_draft(self, files):
@@ -192,6 +226,8 @@ class Put:
             if _but_for_time(there) == _but_for_time(self.target):
                 body = there.body
         self._write(files)
+        # For `ota prune` and `ota releases`: boards do not look there.
+        self.tree.write(self._draft_name(), body)
         self.done.draft = str(self.draft)
         if not self.draft.is_file() or self.draft.read_bytes() != body:
             self.draft.write_bytes(body)
@@ -203,6 +239,10 @@ class Put:
         if says is not None and self.target and not shown:
             text = says.decode(errors="replace")
             self.done.warnings.append(f"the legacy file `version` still says {text!r}: this is not for those devices")
+
+
+def _mb(size):
+    return f"{size / 1e6:.1f} MB"
 
 
 def _but_for_time(manifest):

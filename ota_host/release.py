@@ -18,11 +18,11 @@ from hashlib import sha256
 from ota.errors import ManifestError
 from ota.version import compare, parse
 
-from . import bootcheck, delta, git, imports, legacy, mpy, sources
+from . import bootcheck, delta, git, imports, legacy, mend, mpy, sources
 from .errors import ConfigError, HostError
-from .put import AGAIN, Published, Put
+from .put import Published, Put
 from .rules import Rules
-from .terms import Terms, line
+from .terms import Terms, first_tag, line
 from .tree import parse_manifest
 
 _AS_SOURCE = ("boot.py", "main.py")  # MicroPython starts these by name
@@ -269,27 +269,40 @@ def publish(
 
     Raises:
         HostError: the version is taken by other content, boards would lose the library, or might end in no
-            whole release, too few of the keys that they trust signed it, the PC's clock is wrong, or a smaller
-            form cannot be mended.
+            whole release, too few of the keys that they trust signed it, or the PC's clock is wrong.
         OutsideError: the tree cannot be written, or another publisher does not end.
     """
     check_version(version)
     terms = terms or Terms()
     with tree.locked():
-        release = tree.release(version)
+        notes = mend.notes(tree, seal)
+        release = tree.sound(f"releases/{version}.manifest")
         if release:
             _check_same(made, release)
-            files = delta.mended(tree, release, made.contents)
+            files, lost = delta.mended(tree, release, made.contents)
+            notes += lost
         else:
-            seq = tree.next_seq()
+            seq = _seq(tree, version, channel)
             forms = delta.Forms(tree, made.contents, delta.bases(tree, channel, version, deltas), compress, progress)
             release = _first(made, version, seq, forms.lines(made.entries))
             files = forms.files
         old = {}
         if layout != "none":
             old = {legacy.name(layout, version, path): data for path, data in made.files.items()}
-        put = Put(tree, release, channel, terms, made.warnings, seal, draft, progress, allow=allow)
+        put = Put(tree, release, channel, terms, [*notes, *made.warnings], seal, draft, progress, allow=allow)
         return put.run(made.contents, files, old, version if old else "")
+
+
+def _seq(tree, version, channel):
+    # That of a new release; of one whose manifest is damaged what it had, or a number that moves no board.
+    name = f"releases/{version}.manifest"
+    seqs = tree.seqs()
+    if name in seqs:
+        head = tree.sound(f"{channel}.manifest") or mend.remainder(tree, channel)
+        free = [n for n in range(1, head.seq if head else 1) if n not in seqs.values()]
+        if seqs[name] or free:
+            return seqs[name] or free[-1]
+    return tree.next_seq()
 
 
 def _first(made, version, seq, entries):
@@ -326,33 +339,36 @@ def republish(
     """
     terms = terms or Terms()
     with tree.locked():
+        notes = mend.notes(tree, seal)
         source = tree.release(check_version(origin))
         if not source:
-            there = ", ".join(m.version for m in tree.releases()) or "none"
+            there = ", ".join(m.version for m in tree.releases(skip_damaged=True)) or "none"
             raise HostError(f"{tree.folder}: there is no release {origin}; there are: {there}")
         contents = contents_of(tree, source)
-        head = tree.manifest(channel + ".manifest")
-        release, new = _choose(tree, source, head, version)
+        head = tree.sound(channel + ".manifest") or mend.remainder(tree, channel)
+        release, new = _choose(tree, source, head, channel, version)
         if new:
             forms = delta.Forms(tree, contents, delta.bases(tree, channel, new, deltas), compress, progress)
             release = _again(source, new, tree.next_seq(), forms.lines(source.entries))
-        files = forms.files if new else delta.mended(tree, release, contents)
+        files, gone = (forms.files, []) if new else delta.mended(tree, release, contents)
         shown = version or first_tag(source.version)
         old, lost = legacy_again(tree, source, contents, layout, shown)
-        put = Put(tree, release, channel, terms, lost, seal, draft, progress, allow=allow)
+        put = Put(tree, release, channel, terms, [*notes, *gone, *lost], seal, draft, progress, allow=allow)
         return put.run(contents, files, old, shown if old and not lost else "")
 
 
-def _choose(tree, source, head, version):
+def _choose(tree, source, head, channel, version):
     # The release that has the content of `source` for the channel, or the version of one to make.
     if version:
         release = tree.release(check_version(version))
         if release and identity(release) != identity(source):
             raise HostError(f"version {version} is taken by other content than that of {source.version}")
         return release, "" if release else version
-    if not head or head.seq <= source.seq:
+    # Of a damaged channel it is not known what its boards have: the newest release is never older.
+    is_lost = not head and channel in tree.channel_names() and source.version != tree.newest()[0]
+    if not is_lost and (not head or head.seq <= source.seq):
         return source, ""
-    if identity(head) == identity(source):
+    if head and identity(head) == identity(source):
         return tree.release(head.version) or head, ""
     return None, _tag(source.version, tree.next_seq())
 
@@ -377,12 +393,6 @@ def previous(tree, channel):
     if not before:
         raise HostError(f"{tree.folder}: there is no release before {first.version}")
     return before[-1].version
-
-
-def first_tag(version):
-    """The version whose content `<version>+rollback.<n>` is."""
-    again = AGAIN.fullmatch(version)
-    return again["tag"] if again else version
 
 
 def _tag(version, seq):

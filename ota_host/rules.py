@@ -129,8 +129,9 @@ def changed_kinds(old, new):
     if kinds:
         shown = [f"{path} was a {was[path]} in {old.version} and is a {now[path]}" for path in kinds]
         lines.append(
-            f"{_some(shown)}: boards change it in one step, but refuse the release where files that are in no release "
-            "stand in the way"
+            f"{_some(shown)}: boards change it in one step, and refuse the release where files that are in no release "
+            "stand in the way; a board whose library is older than this `ota` cannot, and may stop half-way: give it a "
+            "release with the new library first"
         )
     known = {path.casefold(): path for path in was}
     cases = [path for path in sorted(now.keys() - was.keys()) if path.casefold() in known]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -100,8 +101,8 @@ def previewed(made):
     out.print("nothing was written")
 
 
-def audited(reports):
-    """A table of the channels, and every problem."""
+def audited(reports, is_fixed=False):
+    """A table of the channels, what was repaired, and every problem."""
     for report in reports:
         table = Table(title=f"{report.project or '?'}: {report.folder}", title_justify="left")
         for column in ("channel", "version", "seq", "files", "size", "rollout"):
@@ -114,10 +115,42 @@ def audited(reports):
         counts = f"{count(report.releases, 'release')}, {count(report.contents, 'file')}, "
         counts += f"{count(report.forms, 'compressed or delta variant')}, {count(report.unused, 'unreferenced file')}"
         out.print(Text(counts + (f", legacy {report.legacy}" if report.legacy else "")))
+        for fix in report.fixed:
+            out.print(Text(f"{fix.file}: {fix.how}"))
         for message in report.warnings:
             warning(message)
         for p in report.problems:
-            error(f"{p.file}: expected {p.expected}, found {p.found}")
+            remedy = f"; {p.remedy}" if is_fixed and p.remedy else ""
+            error(f"{p.file}: expected {p.expected}, found {p.found}{remedy}")
+    if not is_fixed and any(report.problems for report in reports):
+        err.print(Text("`ota verify --fix` repairs what the rest of the tree allows"))
+
+
+def listed(found):
+    """A table of the releases of a project."""
+    table = Table(title=f"{found.project or '?'}: {found.folder}", title_justify="left")
+    for column in ("version", "seq", "state", "published", "files", "size", "update"):
+        table.add_column(column, no_wrap=column == "version")
+    for row in found.releases:
+        on = [f"{c} ({t['rollout']} %)" if t["rollout"] != 100 else c for c, t in row.channels.items()]
+        when = time.strftime("%Y-%m-%d", time.gmtime(row.published))
+        state = ", ".join(on) or row.state
+        cells = row.version, row.seq, state, when, row.files, decimal(row.bytes), decimal(row.fetch_bytes)
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    out.print(table)
+    for name in found.damaged:
+        warning(f"{found.folder}/{name} is damaged and not in this list; `ota verify --fix` repairs what it can")
+
+
+def pruned(done):
+    """What was removed, or would be."""
+    if done.dry_run:
+        for name in done.removed:
+            out.print(Text(name))
+    verb = "would remove" if done.dry_run else "removed"
+    what = f"{len(done.removed)} files, {decimal(done.bytes)}, of {len(done.releases)} releases"
+    names = f" ({', '.join(done.releases)})" if done.releases else ""
+    out.print(Text(f"{verb} {what}{names}; kept {', '.join(done.kept) or 'none'}"))
 
 
 def request(entry):

@@ -1,6 +1,7 @@
 """The terms of a publication: for whom, how long, and since when. They stand in a manifest's header."""
 
 import json
+import re
 import secrets
 import time
 import zlib
@@ -12,6 +13,8 @@ from .errors import ConfigError
 from .tree import parse_manifest
 
 _DAY = 86400  # seconds
+# The version of content that is published again.
+AGAIN = re.compile(r"(?P<tag>.*)[+.]rollback\.\d+")
 # The format's order of the header's keys.
 _ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc", "requires", "rollout")
 
@@ -33,6 +36,12 @@ class Terms:
 def line(obj):
     """One line of a manifest (bytes)."""
     return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def first_tag(version):
+    """The version whose content `<version>+rollback.<n>` is."""
+    again = AGAIN.fullmatch(version)
+    return again["tag"] if again else version
 
 
 def crc(lines):

@@ -7,11 +7,14 @@
       deltas/<16 hex>-<16 hex>     patches from one content to another, immutable
       releases/<version>.manifest  every release ever published, immutable
       version, v1.0.1_main.py, …   the legacy layout
+      .drafts/                     the manifests of drafts that are in no channel yet
       .lock, .tmp/                 of the publisher; nobody asks for them
+      .gitattributes, .gitignore   for trees that are served from a git repository
 """
 
 import contextlib
 import io
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -27,6 +30,12 @@ from .errors import HostError, OutsideError
 from .keys import split
 
 END = ".manifest"
+DRAFTS = ".drafts/"
+# Git must not change the end of a line, nor leave out what the .gitignore of a project happens to name, such as
+# `*.manifest` or `lib/`.
+GIT_FILES = {".gitattributes": b"* -text\n", ".gitignore": b"!*\n/.lock\n/.tmp/\n"}
+# GitHub Pages leaves out names with `_` in front unless this file is beside them.
+NO_JEKYLL = ".nojekyll"
 WAIT = 60  # seconds for another publisher to finish
 
 
@@ -101,47 +110,94 @@ class Tree:
             return None
 
     def manifest(self, name):
-        """The Manifest in the file `name`, or None when there is none; raises HostError."""
+        """The Manifest in the file `name`, or None when there is none.
+
+        Raises:
+            HostError: it is damaged.
+        """
         raw = self.read(name)
-        return None if raw is None else parse_manifest(raw, self.folder / name)
+        try:
+            return None if raw is None else parse_manifest(raw, self.folder / name)
+        except HostError as e:
+            raise HostError(f"{e}; `ota verify --fix` repairs what it can") from None
+
+    def sound(self, name):
+        """The Manifest in the file `name`, or None when there is none or it is damaged."""
+        with contextlib.suppress(HostError):
+            return self.manifest(name)
+        return None
 
     def release(self, version):
-        """The Manifest of a release, or None."""
+        """The Manifest of a release, or None; raises HostError when it is damaged."""
         return self.manifest(f"releases/{version}{END}")
 
-    def channels(self):
-        """Channel -> its Manifest; raises HostError."""
-        return {name[: -len(END)]: self.manifest(name) for name in self._manifests("")}
+    def channels(self, skip_damaged=False):
+        """Channel -> its Manifest; raises HostError for a damaged one unless they are skipped."""
+        found = {name: self._read_manifest(name + END, skip_damaged) for name in self.channel_names()}
+        return {name: head for name, head in found.items() if head}
+
+    def channel_names(self):
+        """The channels, damaged ones too."""
+        return [name[: -len(END)] for name in self._manifests("")]
 
     def versions(self):
         """The versions of all releases, as their files are named."""
         return [name[len("releases/") : -len(END)] for name in self._manifests("releases/")]
 
-    def releases(self):
-        """Every release's Manifest, oldest first; raises HostError."""
-        return sorted(map(self.release, self.versions()), key=lambda m: m.seq)
+    def releases(self, skip_damaged=False):
+        """Every release's Manifest, oldest first; raises HostError for a damaged one unless they are skipped."""
+        found = [self._read_manifest(f"releases/{version}{END}", skip_damaged) for version in self.versions()]
+        return sorted(filter(None, found), key=lambda m: m.seq)
+
+    def _read_manifest(self, name, skip_damaged):
+        return self.sound(name) if skip_damaged else self.manifest(name)
+
+    def seqs(self):
+        """The `seq` of every manifest here whose header can be read: name of the file -> int, None for the others."""
+        return {name: self._seq(name) for name in self._manifests("") + self._manifests("releases/")}
 
     def next_seq(self):
-        """One more than the highest `seq` of any manifest here.
+        """One more than the highest `seq` that any manifest here can have.
+
+        Each damaged manifest may be a release of its own after the highest one that is known.
 
         Raises:
-            HostError: a manifest cannot be read, so the highest is not known.
+            HostError: boards count no further.
         """
-        last = max(map(self._seq, self._manifests("") + self._manifests("releases/")), default=0)
+        seqs = list(self.seqs().values())
+        last = max((seq for seq in seqs if seq), default=0) + seqs.count(None)
         if last >= NUMBER:
             raise HostError(f"{self.folder}: seq {last} is the last one that boards accept")
         return last + 1
 
     def newest(self):
-        """The versions of all releases, newest first, of which only the headers are read; raises HostError."""
-        return sorted(self.versions(), key=lambda version: -self._seq(f"releases/{version}{END}"))
+        """The versions of the releases whose header can be read, newest first."""
+        seqs = {version: self._seq(f"releases/{version}{END}") for version in self.versions()}
+        return sorted((version for version, seq in seqs.items() if seq), key=lambda version: -seqs[version])
 
     def _seq(self, name):
-        with (self.folder / name).open("rb") as f:
-            try:
-                return Reader(f.readline).header["seq"]
-            except ManifestError as e:
-                raise HostError(f"{self.folder / name}: {e}; `ota verify` lists all that is wrong") from None
+        with contextlib.suppress(ManifestError), (self.folder / name).open("rb") as f:
+            return Reader(f.readline).header["seq"]
+        return None
+
+    def tuf_manifests(self):
+        """File name -> Manifest of what the two newest targets of The Update Framework lead boards to."""
+        targets = sorted(
+            (int(path.name.split(".")[0]), path) for path in self.folder.glob("tuf/*.targets.json") if path.name[0].isdecimal()
+        )
+        found = {}
+        for _, path in targets[-2:]:
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                for name, target in json.loads(path.read_bytes())["signed"]["targets"].items():
+                    copy = f"tuf/targets/{target['hashes']['sha256']}.{name}"
+                    manifest = self.sound(copy)
+                    if manifest and sha256(manifest.raw).hexdigest() == target["hashes"]["sha256"]:
+                        found[copy] = manifest
+        return found
+
+    def drafts(self):
+        """The Manifests of drafts that no channel has got yet."""
+        return [m for name in self._manifests(DRAFTS) if (m := self.sound(name))]
 
     def _manifests(self, folder):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -195,6 +251,24 @@ class Tree:
         _sync_folder(path.parent)
         return True
 
+    def remove(self, name):
+        """Remove the file `name`, and its folder when nothing else is in it; hold the lock."""
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            while path.parent != self.folder:
+                path = path.parent
+                path.rmdir()
+
+    def add_host_files(self):
+        """Write the files that keep git and GitHub Pages from changing the tree, where there are none; hold the lock."""
+        for name, content in GIT_FILES.items():
+            if not (self.folder / name).exists():
+                self.write(name, content)
+        root = self.folder.parent
+        # A site of the project's own that Jekyll makes would be lost.
+        if not any((root / name).exists() for name in (NO_JEKYLL, "_config.yml")):
+            (root / NO_JEKYLL).touch()
 
     def keep_only(self, folder, files):
         """Remove what a folder holds but for the files (dict: name -> content) that are as here; hold the lock."""

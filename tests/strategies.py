@@ -76,6 +76,10 @@ revisions = st.lists(st.binary(max_size=60), max_size=10).flatmap(
     lambda parts: st.tuples(st.just(b"".join(parts)), _of_parts(parts))
 )
 
+# What is compared in chunks of 64 KB: runs of bytes, some longer than that.
+_run = st.builds(bytes.__mul__, st.sampled_from([b"\0", b"a", b"ab"]), st.integers(0, 3) | st.integers(65530, 65540))
+runs = st.lists(_run, max_size=4).map(b"".join)
+paddings = st.tuples(runs, runs)
 
 # Any JSON, with what tends to break readers likely: huge and half numbers, half characters, the wrong type.
 _scalars = (

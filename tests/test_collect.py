@@ -266,7 +266,7 @@ class TestGitIgnore:
 
     def test_info_exclude_counts_too(self, tmp_path):
         """Also in a work tree of its own, where .git is a file."""
-        made = project(tmp_path / "one", self.files())
+        project(tmp_path / "one", self.files())
         commit(tmp_path / "one")
         git(tmp_path / "one", "worktree", "add", "-q", tmp_path / "two")
         (tmp_path / "one/.git/info/exclude").write_text("new.py\n")

