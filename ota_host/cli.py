@@ -18,7 +18,7 @@ from ota.errors import OtaError
 from . import audit, clock, config, drafts, init, release, show
 from .boards import BoardError
 from .boards.command import board
-from .deploy import deploy
+from .deploy.command import deploy
 from .errors import ConfigError, HostError
 from .keys import command as keys
 from .keys.command import AsJson, ConfigFile, KeyNames, PasswordFile

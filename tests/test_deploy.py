@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import tty
+import zlib
 
 import pytest
 from mpremote.transport_serial import SerialTransport
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from ota_host import boards, core, deploy, imports, library
 from ota_host.cli import app
+from ota_host.deploy import board as serial_board
 from ota_host.errors import HostError, OutsideError
 
 FILES = {"boot.py": "import ota\nota.boot()\n", "main.py": "print('app')\n", "lib/x.py": "x = 1\n"}
@@ -103,7 +105,8 @@ def test_deploying_after_updates_over_the_air_leaves_nothing_of_their_state(proj
     ota("publish", "--version", "v1.0.1")
     ota("deploy", board.port, "--no-reset")
     state = state_of(board)
-    assert (state["live"], state["next"], state["sums"], state["refused"], state["etag"]) == ("a", "", {}, 0, "")
+    sums = {"a": zlib.crc32(board.tree()[".ota/a"])}
+    assert (state["live"], state["next"], state["sums"], state["refused"], state["etag"]) == ("a", "", sums, 0, "")
 
 
 def test_the_library_as_source_is_byte_for_byte_the_packages(project, board):
@@ -211,8 +214,8 @@ def test_a_line_that_goes_silent_in_the_middle_is_an_error_that_names_the_port(p
             os.write(ours, answer)
 
     threading.Thread(target=answer, daemon=True).start()
-    real = deploy.SerialTransport
-    monkeypatch.setattr(deploy, "SerialTransport", lambda name, timeout: real(name, timeout=0.2))
+    real = serial_board._QuietTransport
+    monkeypatch.setattr(serial_board, "_QuietTransport", lambda name, timeout: real(name, timeout=0.2))
     done = ota("deploy", os.ttyname(port), code=1)
     assert isinstance(done.exception, OutsideError), repr(done.exception)
     assert str(done.exception).startswith(f"{os.ttyname(port)}: the board failed: ")
