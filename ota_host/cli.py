@@ -291,7 +291,7 @@ def _fresh(settings, version, terms, seal, draft, allow, as_json):
 def _again(settings, origin, version, terms, seal, draft, allow, as_json):
     with show.progress() as progress:
         options = dict(channel=settings.channel, version=version, layout=settings.legacy, terms=terms, allow=allow)
-        options.update(deltas=settings.deltas, compress=settings.compress)
+        options.update(deltas=settings.deltas, compress=settings.compress, keeps=settings.keep)
         done = release.republish(Tree(settings.tree), origin, **options, seal=seal, draft=draft, progress=progress)
     _tell(done, as_json)
 

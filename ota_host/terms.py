@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from ota.manifest import NUMBER
 
+from . import keep
 from .errors import ConfigError
 from .tree import parse_manifest
 
 _DAY = 86400  # seconds
 # The format's order of the header's keys.
-_ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc", "requires", "rollout")
+_ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc", "requires", "keep", "rollout")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Terms:
 def line(obj):
     """One line of a manifest (bytes)."""
     return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def header_line(header):
+    """The first line of a manifest (bytes); raises HostError when it is longer than boards read."""
+    return keep.check_size(header, line(header))
 
 
 def crc(lines):
@@ -75,7 +81,7 @@ def on_terms(manifest, terms, channel, salt=None, signs=False):
     elif header == manifest.header:
         return manifest
     order = sorted(header, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
-    return parse_manifest(line({key: header[key] for key in order}) + manifest.lines(), "the new manifest")
+    return parse_manifest(header_line({key: header[key] for key in order}) + manifest.lines(), "the new manifest")
 
 
 def _end_of_day(terms):

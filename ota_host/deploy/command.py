@@ -22,7 +22,7 @@ def find_port() -> str:
     from serial.tools import list_ports
 
     # A port without a USB vendor is built into the PC.
-    found = sorted(port for port in list_ports.comports() if port.vid is not None)
+    found = sorted((port for port in list_ports.comports() if port.vid is not None), key=lambda port: port.device)
     if len(found) == 1:
         return str(found[0].device)
     if not found:
