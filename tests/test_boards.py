@@ -153,6 +153,18 @@ def test_interrupt_reaches_a_main_loop(board, tmp_path):
     assert board.exec("print('free')").strip() == "free"
 
 
+def test_ctrl_c_between_a_program_and_the_prompt_waits_for_the_prompt(board, tmp_path):
+    """There the port leaves Ctrl-C to the system, which would end it, and the Ctrl-A that follows would be lost."""
+    text = "import micropython, time\nmicropython.kbd_intr(-1)\nprint('dead ' + 'zone')\ntime.sleep_ms(100)"
+    put(board, "main.py", text, tmp_path)
+    board.power_cycle()
+    board.wait_for("dead zone")
+    with open(board.port, "r+b", buffering=0) as line:
+        line.write(b"\r\x03\r\x01")
+        board.wait_for("raw REPL; CTRL-B to exit\n>")
+    assert board.log()[-1] == "REPL"
+
+
 @pytest.mark.parametrize("torn", ["none", "1byte", "half", "all-but-1", "all"])
 def test_cut_tears_one_operation_as_asked(flash, torn):
     """Of the operation that loses power exactly the named part is in flash, and nothing after it."""

@@ -32,6 +32,8 @@ POWER_ON, HARD, WATCHDOG, SOFT = 1, 2, 3, 5
 CAUSES = {POWER_ON: "power-on", HARD: "hard", WATCHDOG: "watchdog", SOFT: "soft"}
 TORN = ("none", "1byte", "half", "all-but-1", "all")
 CUT_EXIT = 99
+CTRL_C = b"\x03"
+HELD = 0.002  # seconds until a Ctrl-C that has to wait is tried again
 
 
 class Ended(Exception):
@@ -90,6 +92,7 @@ class Supervisor:
             self.watchdog = None  # (timeout, deadline) in seconds
             self._typed = b""
         self._lines = b""
+        self._holds = False  # whether a Ctrl-C has to wait
         self.pid, self.terminal = self.board.start(cause, done, self.cut_at, self.torn, control, self._ledger)
         os.close(control)
 
@@ -156,8 +159,16 @@ class Supervisor:
 
     def _type(self, data):
         self._typed = data + self._typed
+        self._holds = False
         with contextlib.suppress(BlockingIOError, OSError):
-            self._typed = self._typed[os.write(self.terminal, self._typed) :]
+            while self._typed and not self._holds:
+                text, _, _ = self._typed.partition(CTRL_C)
+                if text:
+                    self._typed = self._typed[os.write(self.terminal, text) :]
+                elif self.board.interrupt(self.pid, self.terminal):
+                    self._typed = self._typed[1:]
+                else:
+                    self._holds = True
 
     def _from_control(self):
         while select.select([self.control], [], [], 0)[0]:
@@ -257,13 +268,14 @@ class Supervisor:
 
     def _sinks(self):
         sinks = [self.line.master] if self.line.waiting else []
-        if self.pid is not None and self._hears and self._typed:
+        if self.pid is not None and self._hears and self._typed and not self._holds:
             sinks.append(self.terminal)
         return sinks
 
     def _patience(self):
         """Seconds to the next moment that no file descriptor announces, or None."""
         moments = [PATIENCE] if self.line.full else []
+        moments += [HELD] if self._holds else []
         if self.pid is not None and self.watchdog:
             moments.append(max(0, self.watchdog[1] - time.monotonic()))
         return min(moments, default=None)
