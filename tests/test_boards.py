@@ -267,6 +267,27 @@ def test_wdt_fed_leaves_the_board_running(board):
     board.wait_for_log("WATCHDOG")
 
 
+def test_deepsleep_boots_again_when_its_time_is_over(board):
+    """The next boot knows the cause, a watchdog does not run meanwhile, and only power wakes a board that sleeps for good."""
+    code = "import machine\nmachine.WDT(timeout=200)\ntry:\n    machine.deepsleep(300)\nfinally:\n    open('caught', 'w').close()"
+    board.exec(code, may_reset=True)
+    assert board.wait_for_log("BOOT deepsleep")
+    said = board.exec("import machine; print(machine.reset_cause() == machine.DEEPSLEEP_RESET)", resume=True)
+    assert said.strip() == "True" and "WATCHDOG" not in board.log() and "caught" not in board.tree()
+    with open(board.port, "r+b", buffering=0) as line:
+        line.write(b"\x01import machine; machine.deepsleep()\x04\r\x03")
+        board.wait_for_log("DEEPSLEEP -1")
+    board.power_cycle()
+    assert board.exec("print(1)").strip() == "1"
+
+
+def test_rtc_tells_the_time_that_was_set(board):
+    """And until then that of the PC."""
+    code = "from machine import RTC\nimport time\nr = RTC()\nprint(r.datetime()[:3] == time.localtime()[:3])\n"
+    code += "r.datetime((2031, 5, 6, 0, 7, 8, 9, 0))\nprint(RTC().datetime()[:6])"
+    assert board.exec(code).splitlines() == ["True", "(2031, 5, 6, 1, 7, 8)"]
+
+
 def test_timer_one_shot_interrupts_a_busy_loop_once(board):
     """A one-shot timer calls back while code runs, and then no more."""
     code = "from machine import Timer\ncalls = []\nt = Timer(-1)\n"

@@ -5,11 +5,12 @@ after every reset, as a power supply and a chip would. `ota_host.boards.start` a
 
 Beside the flash image it writes `<flash>.log`, everything the board said, and `<flash>.ctl`, one line an event:
 
-    BOOT power-on|hard|watchdog|soft   the file system is mounted, boot.py comes next
+    BOOT power-on|hard|watchdog|deepsleep|soft   the file system is mounted, boot.py comes next
     FORMATTED                          there was no file system on the flash
     REPL                               boot.py and main.py are through (unix board)
     RESET                              machine.reset()
     WDT <ms>, WATCHDOG                 a watchdog was started; it was not fed
+    DEEPSLEEP <ms>, WAKE               machine.deepsleep(); its time is over (unix board)
     CUT program|erase at <address>     the power cut that was asked for
     NOR-VIOLATION at <address>         the driver programmed what it had not erased
     NOTE <text>                        vboard.note(text) (unix board)
@@ -28,8 +29,10 @@ import time
 
 from .line import PATIENCE, SerialLine
 
-POWER_ON, HARD, WATCHDOG, SOFT = 1, 2, 3, 5
-CAUSES = {POWER_ON: "power-on", HARD: "hard", WATCHDOG: "watchdog", SOFT: "soft"}
+POWER_ON, HARD, WATCHDOG, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
+CAUSES = {POWER_ON: "power-on", HARD: "hard", WATCHDOG: "watchdog", DEEPSLEEP: "deepsleep", SOFT: "soft"}
+# What a board says last before it boots again, and the cause that it then finds.
+_REBOOTS = {"RESET": HARD, "WATCHDOG": WATCHDOG, "WAKE": DEEPSLEEP}
 TORN = ("none", "1byte", "half", "all-but-1", "all")
 CUT_EXIT = 99
 CTRL_C = b"\x03"
@@ -127,8 +130,8 @@ class Supervisor:
         started = self.ready
         code = os.waitstatus_to_exitcode(self._reap())
         started = started or self.ready
-        if self.last in ("RESET", "WATCHDOG"):
-            return self._boot(HARD if self.last == "RESET" else WATCHDOG)
+        if self.last in _REBOOTS:
+            return self._boot(_REBOOTS[self.last])
         if self.last.startswith(("CUT", "NOR-VIOLATION")):
             if not self.options.reboot:
                 raise Ended(CUT_EXIT)
@@ -188,6 +191,8 @@ class Supervisor:
         elif word == "WDT":
             timeout = int(line.split()[1]) / 1000
             self.watchdog = (timeout, time.monotonic() + timeout * 17 / 16)
+        elif word == "DEEPSLEEP":
+            self.watchdog = None
         elif word == "FEED" and self.watchdog:
             timeout = self.watchdog[0]
             self.watchdog = (timeout, time.monotonic() + timeout * 17 / 16)
