@@ -430,6 +430,19 @@ def test_command_cut_without_reboot_exits_with_99(flash):
     assert "mpremote connect %s.tty" % flash in done.stdout
 
 
+def test_command_that_cannot_start_a_board_fails_like_every_other(flash, monkeypatch, capfd):
+    """With the common prefix, the reason, and the exit code of a program that does not do what it must."""
+    from ota_host import cli
+
+    with pytest.raises(SystemExit) as e:
+        cli.main(["board", "--flash", str(flash), "--heap", "zz"])
+    err = capfd.readouterr().err
+    assert (e.value.code, err.count("\n")) == (3, 1) and err.startswith("error: the board does not start: exit code 1: ")
+    with start("unix", flash), pytest.raises(SystemExit) as e:
+        cli.main(["board", "--flash", str(flash)])
+    assert (e.value.code, capfd.readouterr().err) == (3, f"error: another board runs on {flash}\n")
+
+
 def test_firmware_not_to_be_had_says_why(tmp_path, monkeypatch):
     """Without the package the error is one that tests can skip on."""
     monkeypatch.setenv("MPOTA_CACHE", str(tmp_path))

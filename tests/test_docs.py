@@ -177,3 +177,31 @@ def test_every_sentence_of_the_docs_has_its_own_line():
             prose = not line.startswith(("|", "-", "#", " ")) and not re.match(r"\d+\. ", line)
             if prose:
                 assert not re.search(r"[a-z)`]{2}\. [A-Z]", line), f"{page.name}: {line}"
+
+
+def test_the_switch_of_a_fleet_fetches_the_library_once(tmp_path, server_of_sample, sample_tree):
+    """The program stays on the board, and calls it at every boot."""
+    page = (ROOT / "docs/how-to/leave-micropython-ota.md").read_text()
+    (text,) = [text for language, text in BLOCK.findall(page) if language == "python" and "def switch" in text]
+    library = sample_tree.parent / "library"
+    for name in ("ota/__init__.py", "ota/legacy.py", "micropython_ota.py"):
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).write_bytes((ROOT / name).read_bytes())
+    (library / "files.txt").write_text("ota/__init__.py\nota/legacy.py\nmicropython_ota.py\n")
+    requests = """
+class Requests:
+    asked = []
+    @staticmethod
+    def get(url):
+        Requests.asked.append(url)
+        class Answer:
+            status_code = 200
+            content = open(%r + url[len("http://192.168.2.100"):], "rb").read()
+            text = content.decode()
+        return Answer
+sys.modules["requests"] = Requests
+with open("micropython_ota.py", "w") as f:
+    f.write("import os, machine\\n")
+""" % str(sample_tree.parent)
+    after = "\nfirst = len(Requests.asked)\nswitch('http://192.168.2.100/library')\nprint(first, len(Requests.asked))\nimport os\nprint(sorted(os.listdir()))"
+    assert run_mp(STAGE + requests + text + after).stdout == "4 4\n['micropython_ota.py', 'ota']\n"

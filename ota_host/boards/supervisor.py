@@ -62,6 +62,7 @@ class Supervisor:
         self.flash = os.path.abspath(options.flash)
         self.cut_at, self.torn = options.cut_at, options.torn
         self.pid = self.terminal = self.control = None
+        self.problem = ""  # why the board did not start
         self._orders = b""
         self._ledger = self._take_ledger()
         self._log = open(self.flash + ".ctl", "ab", buffering=0)
@@ -139,13 +140,20 @@ class Supervisor:
             return self.power_on()
         if not started:
             self.note("EXIT %d" % code)
-            sys.stderr.write("the board does not start: exit code %d, see %s.log\n" % (code, self.flash))
+            self.problem = "the board does not start: exit code %d%s" % (code, self._last_words())
             raise Ended(1)
         if code >= 0 and self.board.soft_resets:
             self.line.send(b"MPY: soft reboot\r\n")
             return self._boot(SOFT)
         self.note("CRASH %d" % -code if code < 0 else "EXIT %d" % code)
         self.power_on()
+
+    def _last_words(self):
+        """What the board said last, for a message."""
+        with open(self.flash + ".log", "rb") as f:
+            lines = f.read()[-1000:].decode(errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return ": " + said[-1] if said else ""
 
     # What comes from where
 
@@ -333,7 +341,10 @@ def main(argv=None):
     try:
         supervisor = Supervisor(build(options), options, commands=0, answer=answer)
         print(json.dumps({"port": supervisor.line.link}), flush=True)
-        return supervisor.run()
+        code = supervisor.run()
+        if supervisor.problem:
+            sys.stderr.write(supervisor.problem + "\n")
+        return code
     except (Ended, KeyboardInterrupt):
         return 0
     except Exception as e:

@@ -34,12 +34,10 @@ def find_port() -> str:
 def deploy(
     port: Annotated[
         Optional[str],
-        typer.Argument(
-            metavar="PORT", help="Serial port of the board, such as /dev/ttyACM0; default: the only one.", show_default=False
-        ),
+        typer.Argument(help="Serial port of the board, such as /dev/ttyACM0; default: that of the only board."),
     ] = None,
     version: Annotated[
-        Optional[str], typer.Option(metavar="VERSION", help="Published release; default: the channel's newest.")
+        Optional[str], typer.Option(help="Published release; default: the channel's newest.")
     ] = None,
     form: As = Form.MPY,
     use: Use = None,
@@ -49,7 +47,7 @@ def deploy(
         bool, typer.Option("--force", help="Replace a boot.py that does not call ota.boot(), and remove what is in the way.")
     ] = False,
     reset: Annotated[bool, typer.Option(help="Reset the board afterwards.")] = True,
-    config_file: Annotated[Path, typer.Option("--config", metavar="FILE", help="The project's settings.")] = Path(config.NAME),
+    config_file: Annotated[Path, typer.Option("--config", help="The project's settings.")] = Path(config.NAME),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Put the library, a published release and boot.py on a board, and remove what older releases left there."""
