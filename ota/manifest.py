@@ -58,8 +58,7 @@ def _number(entry, key, least=0, most=NUMBER):
 
 
 def _hex(text, digits):
-    # What is left after the strip is no hex digit.
-    if not isinstance(text, str) or len(text) != digits or text.strip("0123456789abcdef"):
+    if not isinstance(text, str) or len(text) != digits or text.strip("0123456789abcdef"):  # leaves what is none
         _bad("hash", text, "must be %d lower-case hex digits" % digits)
 
 
@@ -86,11 +85,9 @@ def check_header(header):
     for key in ("requires", "rollout"):
         if not isinstance(header.get(key, {}), dict):
             _bad(key, header[key], "must be an object")
-    if not isinstance(header.get("requires", {}).get("platform", []), list):
-        _bad("platform", header["requires"]["platform"], "must be a list of names")
-    keep = header.get("keep", [])
-    if not isinstance(keep, list) or not all(isinstance(path, str) for path in keep):
-        _bad("keep", keep, "must be a list of paths")
+    for key, names in (("platform", header.get("requires", {}).get("platform", [])), ("keep", header.get("keep", []))):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            _bad(key, names, "must be a list of names")
     percent = header.get("rollout", {}).get("percent", 100)
     if type(percent) not in (int, float) or not 0 <= percent <= 100:
         _bad("percent", percent, "must be a number from 0 to 100")
@@ -144,8 +141,7 @@ class Reader:
             _bad("line", self._count, "is over %d bytes" % LINE)
         if not raw.endswith(b"\n"):
             _bad("line", self._count, "is cut short")
-        # Half a character is not UTF-8, and MicroPython does not join two halves.
-        if b"\\ud" in raw or b"\\uD" in raw:
+        if b"\\ud" in raw or b"\\uD" in raw:  # not UTF-8, and MicroPython does not join two halves
             _bad("line", self._count, "has half a character")
         try:
             parsed = json.loads(raw)

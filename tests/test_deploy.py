@@ -240,6 +240,39 @@ def test_a_line_that_goes_silent_in_the_middle_is_an_error_that_names_the_port(p
     assert str(done.exception).startswith(f"{os.ttyname(port)}: the board failed: ")
 
 
+class TestRawMode:
+    """How a board's prompt is reached."""
+
+    def port(self, folder, *answers):
+        """A port in `folder` whose other end gives an answer (bytes) to each Ctrl-A; returns its name."""
+        ours, port = os.openpty()
+        tty.setraw(port)
+
+        def talk():
+            for answer in answers:
+                said = b""
+                while b"\x01" not in said:
+                    said += os.read(ours, 100)
+                os.write(ours, answer)
+
+        threading.Thread(target=talk, daemon=True).start()
+        # By a link, because mpremote waits longer at a terminal's own name.
+        (folder / "tty").symlink_to(os.ttyname(port))
+        return folder / "tty"
+
+    def test_a_ctrl_a_that_is_lost_is_sent_again(self, tmp_path, monkeypatch):
+        """The program that Ctrl-C stopped was the interpreter's last one."""
+        monkeypatch.setattr(serial_board, "_TRIES", (0.2, 5))
+        monkeypatch.setattr(serial_board.Board, "run", lambda self, code: "")
+        serial_board.Board(self.port(tmp_path, b"soft reboot\r\n", b"raw REPL; CTRL-B to exit\r\n>")).close()
+
+    def test_json_is_all_that_standard_output_gets(self, project, tmp_path, monkeypatch):
+        """mpremote prints what it does not understand."""
+        monkeypatch.setattr(serial_board, "_TRIES", (0.2,))
+        done = ota("deploy", self.port(tmp_path, b"no prompt"), "--json", code=3)
+        assert "no board answers: could not enter raw repl" in str(done.exception) and done.stdout == ""
+
+
 SOMEBODYS = "class Updater:\n    pass\n"
 DROP_LIB = """
 import os

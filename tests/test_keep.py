@@ -79,7 +79,7 @@ tell(tree=tree())
     @pytest.mark.parametrize("kept", [None, "a", {"a": 1}, [1], ["a", None], [["a"]]])
     def test_anything_but_a_list_of_paths_is_refused(self, kept):
         """It would protect nothing."""
-        with pytest.raises(ManifestError, match="keep .*: must be a list of paths"):
+        with pytest.raises(ManifestError, match="keep .*: must be a list of names"):
             check_header({**HEADER, "keep": kept})
 
 
