@@ -207,13 +207,15 @@ class Board:
         """Write a file; calls `report(bytes so far)` on the way."""
         # Not by mpremote's fs_writefile: compiled code as a literal has more than twice its length.
         with self._errors(f"writing {path}"):
-            self._serial.exec(f"folders({path!r})\nf = open({path!r}, 'wb')\nw = f.write")
-            for at in range(0, len(data), 1024):
+            # Few calls, because each waits for the board: the first chunk opens the file, the last one closes it.
+            before = f"folders({path!r})\nf = open({path!r}, 'wb')\nw = f.write\n"
+            for at in range(0, len(data) or 1, 1024):
                 chunk = data[at : at + 1024]
                 plain, packed = f"w({chunk!r})", f"w(b64({binascii.b2a_base64(chunk, newline=False)!r}))"
-                self._serial.exec(min(plain, packed, key=len))
+                after = "\nf.close()" if at + 1024 >= len(data) else ""
+                self._serial.exec(before + min(plain, packed, key=len) + after)
+                before = ""
                 report(at + len(chunk))
-            self._serial.exec("f.close()")
 
     def remove(self, paths: Collection[str]) -> list[str]:
         """Remove those of `paths` that are files, and the folders that this leaves empty; returns what it removed."""
