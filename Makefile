@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo lint format test test-slow powerloss fuzz bench bench-heap footprint docs clean
+.PHONY: setup demo lint format test test-slow powerloss fuzz bench bench-heap footprint starts docs clean
 
 setup: $(READY)
 
@@ -45,6 +45,10 @@ test-slow: $(READY)
 # The long proof: a power cut at every flash operation, and again in the recovery; ends with a line of JSON.
 powerloss: $(READY)
 	@$(BIN)/python -u tests/powerloss
+
+# 200 cold starts of a test board, two busy processes a core beside them; ends with a line of JSON.
+starts: $(READY)
+	@$(BIN)/python -u tests/starts.py
 
 # Any bytes for every reader, N for each; ends with a line of JSON.
 N ?= 100000

@@ -57,8 +57,7 @@ def _number(entry, key, least=0, most=NUMBER):
 
 
 def _hex(text, digits):
-    # What is left after the strip is no hex digit.
-    if not isinstance(text, str) or len(text) != digits or text.strip("0123456789abcdef"):
+    if not isinstance(text, str) or len(text) != digits or text.strip("0123456789abcdef"):  # leaves what is none
         _bad("hash", text, "must be %d lower-case hex digits" % digits)
 
 
@@ -141,8 +140,7 @@ class Reader:
             _bad("line", self._count, "is over %d bytes" % LINE)
         if not raw.endswith(b"\n"):
             _bad("line", self._count, "is cut short")
-        # Half a character is not UTF-8, and MicroPython does not join two halves.
-        if b"\\ud" in raw or b"\\uD" in raw:
+        if b"\\ud" in raw or b"\\uD" in raw:  # not UTF-8, and MicroPython does not join two halves
             _bad("line", self._count, "has half a character")
         try:
             parsed = json.loads(raw)

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+import typer.main
+from rich.text import Text
 
+import ota_host
 from ota.errors import OtaError
 
-from . import audit, clock, config, drafts, init, mend, preview, prune, release, releases, show
+from . import audit, clock, config, drafts, init, mend, preview, prune, release, releases, show, usage
 from .boards import BoardError
 from .boards.command import board
-from .deploy import deploy
+from .deploy.command import deploy
 from .errors import ConfigError, HostError
 from .keys import command as keys
 from .keys.command import AsJson, ConfigFile, KeyNames, PasswordFile
@@ -33,10 +36,25 @@ app = typer.Typer(
     help="Publish releases for MicroPython boards, serve them, and try them on boards without hardware.",
     epilog="Exit codes: 0 done, 1 bad or refused, 2 usage or ota.toml, 3 board, port or file system.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(given: bool) -> None:
+    if given:
+        show.out.print(Text(f"ota {ota_host.__version__}"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 class Layout(str, enum.Enum):
@@ -207,18 +225,18 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the releases over HTTP, with a line for each request, until Ctrl-C."""
-    from .server import listen, serve
+    from .server import addresses, listen, serve
 
     root = (dest or config.read(config_file).root).absolute()
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; `ota publish` makes it")
     sock = listen(host, port)
     number = sock.getsockname()[1]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{number}"
+    urls = [f"http://{address}:{number}" for address in addresses(host)]
     if as_json:
-        show.as_json({"event": "serving", "url": url, "port": number, "root": str(root)})
+        show.as_json({"event": "serving", "url": urls[0], "urls": urls, "port": number, "root": str(root)})
     else:
-        show.out.print(f"serving {root} at {url}/<project>; Ctrl-C ends it", markup=False)
+        show.serving(root, urls, host)
     tell = (lambda entry: show.as_json({"event": "request", **entry})) if as_json else show.request
     try:
         serve(root, sock, tell)
@@ -379,7 +397,7 @@ def _preview(settings, version, origin, allow, as_json):
 def _again(settings, origin, version, terms, seal, draft, allow, as_json):
     with show.progress() as progress:
         options = dict(channel=settings.channel, version=version, layout=settings.legacy, terms=terms, allow=allow)
-        options.update(deltas=settings.deltas, compress=settings.compress)
+        options.update(deltas=settings.deltas, compress=settings.compress, keeps=settings.keep)
         done = release.republish(Tree(settings.tree), origin, **options, seal=seal, draft=draft, progress=progress)
     _tell(done, as_json)
 
@@ -398,10 +416,24 @@ def _tell(done, as_json):
         show.published(done)
 
 
+def command():
+    """The command as typer runs it."""
+    return usage.name_values(typer.main.get_command(app))
+
+
 def main(argv=None):
     """Run the command `ota` and exit."""
     try:
-        app(argv)
+        sys.exit(command().main(argv, prog_name="ota", standalone_mode=False) or 0)
+    except usage.UsageError as e:
+        if type(e).__name__ == "NoArgsIsHelpError":
+            e.show()
+        else:
+            show.error(usage.one_line(e))
+        sys.exit(2)
+    except typer.Abort:
+        show.error("interrupted")
+        sys.exit(130)
     except HostError as e:
         show.error(e)
         sys.exit(e.code)

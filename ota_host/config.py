@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import delta
+from . import delta, keep
 from .errors import ConfigError
 
 try:
@@ -44,6 +44,7 @@ class Config:
     deltas: int = delta.KEPT
     compress: bool = True
     library: str = "files"
+    keep: list = field(default_factory=list)
 
     @property
     def source_folder(self):
@@ -112,6 +113,7 @@ KEYS = {
     "deltas": (_is_kept, f"must be a whole number of releases from 0 (none) to {delta.MOST}"),
     "compress": (_is_flag, "must be true or false"),
     "library": (LIBRARY.__contains__, 'must be "files" or "frozen"'),
+    "keep": (keep.is_right, keep.ALLOWED),
 }
 # Whose values stand in no message: somebody may have put a private key there.
 _SECRET = ("key", "keys")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import boards, config, deploy, library, release
+from . import boards, config, deploy, library, release, show
+from .errors import HostError
 from .server import listen, serve
 from .tree import Tree
 
@@ -92,15 +93,21 @@ def run(kind, folder, source=False):
     return len(second.entries), sum(entry["bytes"] for entry in requests)
 
 
-def main():
+def main(argv=None):
+    """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("board", nargs="?", default="unix", choices=("unix", "pico-w"))
-    kind = parser.parse_args().board
+    kind = parser.parse_args(argv).board
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ota-demo-") as folder:
-        files, size = run(kind, Path(folder).resolve())
+    try:
+        with tempfile.TemporaryDirectory(prefix="ota-demo-") as folder:
+            files, size = run(kind, Path(folder).resolve())
+    except (HostError, boards.BoardError, boards.FirmwareUnavailable, OSError, ImportError, RuntimeError) as e:
+        show.error(e)
+        return getattr(e, "code", 3)
     console.print(f"   read from outside, the flash holds exactly v1.0.1, after {time.monotonic() - started:.0f} s")
     print(f"demo: sample v1.0.0 -> v1.0.1 on {kind}: {files} files, {size} bytes over the wire, ok")
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,17 +12,17 @@ The rules that every tree keeps:
 
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ota.errors import ManifestError
 from ota.version import compare, parse
 
-from . import bootcheck, delta, git, imports, legacy, mend, mpy, sources
+from . import bootcheck, delta, git, imports, keep, legacy, mend, mpy, sources
 from .errors import ConfigError, HostError
 from .put import Published, Put
 from .rules import Rules
-from .terms import Terms, first_tag, line
+from .terms import Terms, first_tag, header_line, line
 from .tree import parse_manifest
 
 _AS_SOURCE = ("boot.py", "main.py")  # MicroPython starts these by name
@@ -33,7 +33,7 @@ class Build:
     """A release before it has a version.
 
     `entries` are the file lines of its manifest (dicts); `contents` SHA-256 in hex -> bytes;
-    `files` path -> bytes as in the source folder; `requires` what the board must have.
+    `files` path -> bytes as in the source folder; `requires` what the board must have; `keep` the paths that it keeps.
     """
 
     project: str
@@ -42,6 +42,7 @@ class Build:
     files: dict
     requires: dict
     warnings: list
+    keep: list = field(default_factory=list)
 
 
 def build(config, progress=None):
@@ -83,7 +84,7 @@ def build(config, progress=None):
         digest = sha256(data).hexdigest()
         contents[digest] = data
         entries.append({"p": path, "s": len(data), "h": digest, **({"c": 1} if path in critical else {})})
-    return Build(config.project, entries, contents, files, requires, warnings)
+    return Build(config.project, entries, contents, files, requires, warnings, config.keep)
 
 
 def _check_boot(files, is_legacy):
@@ -311,7 +312,8 @@ def _first(made, version, seq, entries):
     header.update(files=len(made.entries), size=sum(e["s"] for e in made.entries))
     if made.requires:
         header["requires"] = made.requires
-    return parse_manifest(line(header) + lines, "the new manifest")
+    header.update(keep.header_key(made.keep))
+    return parse_manifest(header_line(header) + lines, "the new manifest")
 
 
 def republish(
@@ -320,6 +322,7 @@ def republish(
     *,
     channel="stable",
     version=None,
+    keeps=(),
     layout="none",
     terms=None,
     deltas=delta.KEPT,
@@ -335,7 +338,8 @@ def republish(
     version of its own: `version`, or `<origin>+rollback.<seq>`. A channel that has this content
     already is left alone.
 
-    Args, Returns and Raises: as `publish`; HostError also when the tree lacks a part of `origin`.
+    Args, Returns and Raises: as `publish`; `keeps` (list of str) are paths that boards keep besides those that
+    `origin` names, in a release that is made anew; HostError also when the tree lacks a part of `origin`.
     """
     terms = terms or Terms()
     with tree.locked():
@@ -349,7 +353,7 @@ def republish(
         release, new = _choose(tree, source, head, channel, version)
         if new:
             forms = delta.Forms(tree, contents, delta.bases(tree, channel, new, deltas), compress, progress)
-            release = _again(source, new, tree.next_seq(), forms.lines(source.entries))
+            release = _again(source, new, tree.next_seq(), forms.lines(source.entries), keeps)
         files, gone = (forms.files, []) if new else delta.mended(tree, release, contents)
         shown = version or first_tag(source.version)
         old, lost = legacy_again(tree, source, contents, layout, shown)
@@ -413,7 +417,8 @@ def _content(entry):
 def _check_same(made, release):
     project, requires, entries = identity(release)
     where = f"version {release.version} is published already"
-    for what, there, new in (("project", project, made.project), ("requires", requires, made.requires)):
+    keeps = release.header.get("keep", []), keep.header_key(made.keep).get("keep", [])
+    for what, there, new in (("project", project, made.project), ("requires", requires, made.requires), ("keep", *keeps)):
         if there != new:
             raise HostError(f"{where} with {what} {there!r}, this one has {new!r}; give it a new version")
     there, new = ({e["p"]: e for e in es} for es in (entries, map(_content, made.entries)))
@@ -423,10 +428,10 @@ def _check_same(made, release):
         raise HostError(f"{where} with other content ({some}); give this one a new version")
 
 
-def _again(source, version, seq, entries):
+def _again(source, version, seq, entries, keeps):
     header = {key: value for key, value in source.header.items() if key not in ("channel", "time", "expires", "crc", "rollout")}
-    header.update(version=version, seq=seq)
-    return parse_manifest(line(header) + b"".join(map(line, entries)), "the new manifest")
+    header.update(version=version, seq=seq, **keep.header_key(header.get("keep", []), keeps))
+    return parse_manifest(header_line(header) + b"".join(map(line, entries)), "the new manifest")
 
 
 def contents_of(tree, release):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from . import imports, sources
+from . import imports, keep, sources
 from .bootcheck import is_vital
 from .errors import HostError
 
@@ -65,6 +65,7 @@ def check(release, heads, channel, rules):
             )
         imports.check_moved(old, paths, name, head.version)
     head = heads.get(channel)
+    notes += keep.notes(release, head)
     if head and head.seq < release.seq:
         if not rules.early_imports:
             check_early(head, release, channel)

@@ -153,6 +153,17 @@ def pruned(done):
     out.print(Text(f"{verb} {what}{names}; kept {', '.join(done.kept) or 'none'}"))
 
 
+def serving(root, urls, host):
+    """Where the releases of the projects in `root` (Path) are, ready to paste; `urls` (list of str) lead to `root`."""
+    projects = sorted({path.parent.name for path in root.glob("*/*.manifest")}) or ["<project>"]
+    out.print(Text(f"serving {root}; Ctrl-C ends it"))
+    for url in urls:
+        for project in projects:
+            out.print(Text(f"  {url}/{project}"))
+    if host in ("127.0.0.1", "::1", "localhost"):
+        out.print(Text("only this PC reaches it; for boards: ota serve --host 0.0.0.0"))
+
+
 def request(entry):
     """A line for one request to the server."""
     color = "red" if entry["status"] >= 400 else "green" if entry["status"] in (200, 206) else "cyan"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ota.manifest import NUMBER
 
+from . import keep
 from .errors import ConfigError
 from .tree import parse_manifest
 
@@ -16,7 +17,7 @@ _DAY = 86400  # seconds
 # The version of content that is published again.
 AGAIN = re.compile(r"(?P<tag>.*)[+.]rollback\.\d+")
 # The format's order of the header's keys.
-_ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc", "requires", "rollout")
+_ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc", "requires", "keep", "rollout")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ def first_tag(version):
     """The version whose content `<version>+rollback.<n>` is."""
     again = AGAIN.fullmatch(version)
     return again["tag"] if again else version
+def header_line(header):
+    """The first line of a manifest (bytes); raises HostError when it is longer than boards read."""
+    return keep.check_size(header, line(header))
 
 
 def crc(lines):
@@ -84,7 +88,7 @@ def on_terms(manifest, terms, channel, salt=None, signs=False):
     elif header == manifest.header:
         return manifest
     order = sorted(header, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
-    return parse_manifest(line({key: header[key] for key in order}) + manifest.lines(), "the new manifest")
+    return parse_manifest(header_line({key: header[key] for key in order}) + manifest.lines(), "the new manifest")
 
 
 def _end_of_day(terms):

@@ -153,6 +153,18 @@ def test_interrupt_reaches_a_main_loop(board, tmp_path):
     assert board.exec("print('free')").strip() == "free"
 
 
+def test_ctrl_c_between_a_program_and_the_prompt_waits_for_the_prompt(board, tmp_path):
+    """There the port leaves Ctrl-C to the system, which would end it, and the Ctrl-A that follows would be lost."""
+    text = "import micropython, time\nmicropython.kbd_intr(-1)\nprint('dead ' + 'zone')\ntime.sleep_ms(100)"
+    put(board, "main.py", text, tmp_path)
+    board.power_cycle()
+    board.wait_for("dead zone")
+    with open(board.port, "r+b", buffering=0) as line:
+        line.write(b"\r\x03\r\x01")
+        board.wait_for("raw REPL; CTRL-B to exit\n>")
+    assert board.log()[-1] == "REPL"
+
+
 @pytest.mark.parametrize("torn", ["none", "1byte", "half", "all-but-1", "all"])
 def test_cut_tears_one_operation_as_asked(flash, torn):
     """Of the operation that loses power exactly the named part is in flash, and nothing after it."""
@@ -253,6 +265,27 @@ def test_wdt_fed_leaves_the_board_running(board):
     code = "import machine, time\nw = machine.WDT(timeout=300)\nfor _ in range(40):\n    w.feed()\n    time.sleep_ms(25)\n"
     assert board.exec(code + "print('alive')").strip() == "alive"
     board.wait_for_log("WATCHDOG")
+
+
+def test_deepsleep_boots_again_when_its_time_is_over(board):
+    """The next boot knows the cause, a watchdog does not run meanwhile, and only power wakes a board that sleeps for good."""
+    code = "import machine\nmachine.WDT(timeout=200)\ntry:\n    machine.deepsleep(300)\nfinally:\n    open('caught', 'w').close()"
+    board.exec(code, may_reset=True)
+    assert board.wait_for_log("BOOT deepsleep")
+    said = board.exec("import machine; print(machine.reset_cause() == machine.DEEPSLEEP_RESET)", resume=True)
+    assert said.strip() == "True" and "WATCHDOG" not in board.log() and "caught" not in board.tree()
+    with open(board.port, "r+b", buffering=0) as line:
+        line.write(b"\x01import machine; machine.deepsleep()\x04\r\x03")
+        board.wait_for_log("DEEPSLEEP -1")
+    board.power_cycle()
+    assert board.exec("print(1)").strip() == "1"
+
+
+def test_rtc_tells_the_time_that_was_set(board):
+    """And until then that of the PC."""
+    code = "from machine import RTC\nimport time\nr = RTC()\nprint(r.datetime()[:3] == time.localtime()[:3])\n"
+    code += "r.datetime((2031, 5, 6, 0, 7, 8, 9, 0))\nprint(RTC().datetime()[:6])"
+    assert board.exec(code).splitlines() == ["True", "(2031, 5, 6, 1, 7, 8)"]
 
 
 def test_timer_one_shot_interrupts_a_busy_loop_once(board):
@@ -395,6 +428,19 @@ def test_command_cut_without_reboot_exits_with_99(flash):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
     assert done.returncode == 99
     assert "mpremote connect %s.tty" % flash in done.stdout
+
+
+def test_command_that_cannot_start_a_board_fails_like_every_other(flash, monkeypatch, capfd):
+    """With the common prefix, the reason, and the exit code of a program that does not do what it must."""
+    from ota_host import cli
+
+    with pytest.raises(SystemExit) as e:
+        cli.main(["board", "--flash", str(flash), "--heap", "zz"])
+    err = capfd.readouterr().err
+    assert (e.value.code, err.count("\n")) == (3, 1) and err.startswith("error: the board does not start: exit code 1: ")
+    with start("unix", flash), pytest.raises(SystemExit) as e:
+        cli.main(["board", "--flash", str(flash)])
+    assert (e.value.code, capfd.readouterr().err) == (3, f"error: another board runs on {flash}\n")
 
 
 def test_firmware_not_to_be_had_says_why(tmp_path, monkeypatch):

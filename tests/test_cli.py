@@ -1,6 +1,7 @@
 """The command `ota`: what it says, what it exits with, and that its reference says the same."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -8,11 +9,23 @@ import sys
 import time
 
 import pytest
-import typer.main
 from support import ROOT
 
 from ota_host import cli, config
 from ota_host.tree import Tree
+
+def commands(group, prefix=""):
+    """{name: command}, those of a group with its name in front."""
+    found = {}
+    for name, command in group.commands.items():
+        is_group = hasattr(command, "commands")
+        found.update(commands(command, f"{prefix}{name} ") if is_group else {prefix + name: command})
+    return found
+
+
+COMMANDS = commands(cli.command())
+
+
 
 BOOT = "import ota\nota.boot()\n"
 
@@ -216,10 +229,13 @@ class TestPublish:
         code, _, err = ota("publish", "--version", "v1.0.0")
         assert (code, err) == (3, f"error: {folder}/public/sample: Not a directory\n")
 
-    def test_a_wrong_option_is_code_2(self, folder, ota):
+    def test_a_wrong_option_is_code_2_and_one_line(self, folder, ota):
         """As every command of its kind."""
-        assert ota("publish", "--rollout", "101")[0] == 2
-        assert ota("publish", "--nonsense")[0] == 2
+        code, out, err = ota("publish", "--rollout", "101")
+        assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith("error: invalid value for '--rollout': ")
+        assert ota("publish", "--nonsense") == (2, "", "error: no such option: --nonsense; see ota publish --help\n")
+        assert ota("nonsense") == (2, "", "error: no such command 'nonsense'; see ota --help\n")
+        assert ota("keygen") == (2, "", "error: missing argument 'FILE'; see ota keygen --help\n")
 
 
     def test_the_numbers_are_of_what_they_name(self, folder, ota):
@@ -414,6 +430,26 @@ class TestVerify:
         assert ota("verify", "none") == (2, "", "error: none: no such folder\n")
 
 
+class TestHelp:
+    def test_the_version_is_that_of_the_package(self, ota):
+        """One source: setup.cfg."""
+        version = re.search(r"^version = (\S+)$", (ROOT / "setup.cfg").read_text(), re.M)[1]
+        assert ota("--version") == (0, f"ota {version}\n", "")
+
+    @pytest.mark.parametrize("name", sorted(["", *COMMANDS, "tuf"]))
+    def test_h_is_help_everywhere_and_values_have_names(self, ota, name):
+        """FOLDER, not a type of Python."""
+        code, out, err = ota(*name.split(), "-h")
+        assert (code, err) == (0, "") and out.startswith(f"Usage: ota {name}".strip())
+        assert not re.search(r"<(str|path|int|float|list)|\b(TEXT|PATH|INTEGER|FLOAT)\b", out)
+
+    def test_a_shell_completes_commands_and_options(self, folder):
+        """As the reference tells to install it."""
+        env = {**os.environ, "_OTA_COMPLETE": "complete_bash", "COMP_WORDS": "ota publish --roll", "COMP_CWORD": "2"}
+        done = subprocess.run([sys.executable, "-m", "ota_host.cli"], env=env, capture_output=True, text=True)
+        assert done.stdout.split() == ["--rollout"]
+
+
 def test_the_command_runs_as_a_program(folder):
     """The entry point that pip installs."""
     done = subprocess.run([sys.executable, "-m", "ota_host.cli", "verify", "x"], capture_output=True, text=True)
@@ -433,18 +469,6 @@ def test_ctrl_c_is_code_130_without_a_traceback(folder):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "Traceback" not in err
-
-
-def commands(group, prefix=""):
-    """{name: command}, those of a group with its name in front."""
-    found = {}
-    for name, command in group.commands.items():
-        is_group = hasattr(command, "commands")
-        found.update(commands(command, f"{prefix}{name} ") if is_group else {prefix + name: command})
-    return found
-
-
-COMMANDS = commands(typer.main.get_command(cli.app))
 
 
 class TestReference:
@@ -472,7 +496,7 @@ class TestReference:
         for param in self.commands()[name].params:
             if param.name != "help":
                 is_option = param.param_type_name == "option"
-                spelled = [*param.opts, *param.secondary_opts] if is_option else [param.name.upper()]
+                spelled = [*param.opts, *param.secondary_opts] if is_option else [param.metavar or param.name.upper()]
                 real.add(", ".join(spelled))
         assert rows == real
 

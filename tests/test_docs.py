@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 try:
     import tomllib
 except ImportError:  # Python 3.10
@@ -84,6 +85,38 @@ def test_the_tutorial_runs_on_a_board(server_of_sample):
     assert run_mp(STAGE + script).stdout == "sample v1.0.0\nreset\n"
 
 
+def test_the_tutorial_as_printed_takes_a_test_board_from_one_release_to_the_next(tmp_path, monkeypatch):
+    """Its files and its commands; only the server's address and the board's port are those of here."""
+    from typer.testing import CliRunner
+
+    from ota_host import boards, cli, config, server
+
+    page = (ROOT / "docs/tutorial/first-board.md").read_text()
+    boot, main = (text for language, text in BLOCK.findall(page) if language == "python")
+    commands = [line for language, text in BLOCK.findall(page) if language == "sh" for line in text.splitlines()]
+    (tmp_path / "sample").mkdir()
+    monkeypatch.chdir(tmp_path / "sample")
+    sock = server.listen("127.0.0.1", 0)
+    program = main.replace("192.168.2.100:8000", "127.0.0.1:%d" % sock.getsockname()[1])
+    (tmp_path / "sample/boot.py").write_text(boot)
+    (tmp_path / "sample/main.py").write_text(program)
+    with boards.start("unix", tmp_path / "flash.img", heap="256wK") as board:
+        for command in commands:
+            words = command.replace("/dev/ttyACM0", board.port).split()
+            if words[:2] == ["ota", "publish"] and "v1.0.1" in words:
+                board.wait_for("sample v1.0.0\n", 20)
+                (tmp_path / "sample/main.py").write_text(program.replace('"v1.0.0"', '"v1.0.1"'))
+            if words[:2] == ["ota", "serve"]:
+                threading.Thread(target=server.serve, args=(config.read().root, sock, lambda entry: None), daemon=True).start()
+            elif words[0] == "ota":
+                done = CliRunner().invoke(cli.app, words[1:], catch_exceptions=False)
+                assert done.exit_code == 0, done.output
+        board.power_cycle()
+        board.wait_for("sample v1.0.0\n", 20)
+        board.wait_for("sample v1.0.1\n", 20)
+        assert "v1.0.1" in board.exec("import ota; print(ota.status())", resume=True)
+
+
 def test_the_watchdog_of_small_boards_is_fed_through_a_whole_update(server_of_sample):
     page = (ROOT / "docs/how-to/small-boards.md").read_text()
     (text,) = [text for language, text in BLOCK.findall(page) if language == "python"]
@@ -145,3 +178,31 @@ def test_every_sentence_of_the_docs_has_its_own_line():
             prose = not line.startswith(("|", "-", "#", " ")) and not re.match(r"\d+\. ", line)
             if prose:
                 assert not re.search(r"[a-z)`]{2}\. [A-Z]", line), f"{page.name}: {line}"
+
+
+def test_the_switch_of_a_fleet_fetches_the_library_once(tmp_path, server_of_sample, sample_tree):
+    """The program stays on the board, and calls it at every boot."""
+    page = (ROOT / "docs/how-to/leave-micropython-ota.md").read_text()
+    (text,) = [text for language, text in BLOCK.findall(page) if language == "python" and "def switch" in text]
+    library = sample_tree.parent / "library"
+    for name in ("ota/__init__.py", "ota/legacy.py", "micropython_ota.py"):
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).write_bytes((ROOT / name).read_bytes())
+    (library / "files.txt").write_text("ota/__init__.py\nota/legacy.py\nmicropython_ota.py\n")
+    requests = """
+class Requests:
+    asked = []
+    @staticmethod
+    def get(url):
+        Requests.asked.append(url)
+        class Answer:
+            status_code = 200
+            content = open(%r + url[len("http://192.168.2.100"):], "rb").read()
+            text = content.decode()
+        return Answer
+sys.modules["requests"] = Requests
+with open("micropython_ota.py", "w") as f:
+    f.write("import os, machine\\n")
+""" % str(sample_tree.parent)
+    after = "\nfirst = len(Requests.asked)\nswitch('http://192.168.2.100/library')\nprint(first, len(Requests.asked))\nimport os\nprint(sorted(os.listdir()))"
+    assert run_mp(STAGE + requests + text + after).stdout == "4 4\n['micropython_ota.py', 'ota']\n"

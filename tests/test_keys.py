@@ -36,6 +36,14 @@ from ota_host.keys.hsm import parse_uri
 from ota_host.keys.password import Password
 
 ALGS = ["RS256", "ES256", "HS256"]
+
+
+def test_the_pc_reads_the_sizes_of_keys_that_boards_read():
+    """One rule for both."""
+    from ota.verifiers.signature import _SIZES
+    from ota_host.keys import board
+
+    assert board.SIZES == _SIZES
 RAW = (
     b'{"ota":1,"project":"sample","version":"v1.0.0","seq":1,"files":1,"size":1}\n'
     b'{"p":"a","s":1,"h":"' + hashlib.sha256(b"1").hexdigest().encode() + b'"}\n'
@@ -260,7 +268,7 @@ class TestBoardKey:
             pytest.param("ES256:AAAA", "the raw ES256 key has 3 bytes, must be 64", id="short"),
             pytest.param("ES256:" + base64.b64encode(bytes(64)).decode(), "the raw ES256 key is not a valid public key", id="point"),
             pytest.param("RS256:" + base64.b64encode(bytes(384)).decode(), "must be odd, without leading zero bytes", id="modulus"),
-            pytest.param("HS256:" + base64.b64encode(bytes(31)).decode(), "the raw HS256 key has 31 bytes, must be 32 to 64", id="secret"),
+            pytest.param("HS256:" + base64.b64encode(bytes(15)).decode(), "the raw HS256 key has 15 bytes, must be 16 to 128", id="secret"),
         ],
     )
     def test_what_is_none_is_refused_without_its_text(self, text, message):
@@ -363,7 +371,7 @@ class TestFiles:
             pytest.param(b"", "not a private key; create one with `ota keygen`", id="empty"),
             pytest.param(b"RS256:AAAA\n", "not a private key; create one with `ota keygen`", id="board-key"),
             pytest.param(b"{}", "not a JWK of type oct", id="json"),
-            pytest.param(b'{"kty":"oct","k":"AAAA"}', "the raw HS256 key has 3 bytes, must be 32 to 64", id="short"),
+            pytest.param(b'{"kty":"oct","k":"AAAA"}', "the raw HS256 key has 3 bytes, must be 16 to 128", id="short"),
             pytest.param(b"-----BEGIN PUBLIC KEY-----\n", "not a private key; only a private key can sign", id="public"),
             pytest.param(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a PEM private key; RSA and EC keys are supported", id="pem"),
         ],

@@ -68,3 +68,12 @@ def test_a_storage_plug_in_that_loses_bytes_is_found(published, tmp_path):
     (tmp_path / "plug.py").write_text(BROKEN)
     with pytest.raises(OutsideError, match="sha256|reads back"):
         prove_release(published, "v1.0.0", "v1.1.0", storage="plug:LosesTheEnd", path=[tmp_path])
+
+
+def test_a_problem_says_where_the_power_was_cut(capfd):
+    """Or that it was not."""
+    from ota_host.proof import Proof
+    from ota_host.proof.command import _tell
+
+    _tell(Proof("update", bad=[["clean", "old"], [[7, "half"], "neither"]]))
+    assert capfd.readouterr().out.splitlines()[1:] == ["  without a cut it ends in: old", "  cut at operation 7: neither"]

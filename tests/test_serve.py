@@ -437,3 +437,21 @@ def test_the_upload_of_the_how_to_copies_the_tree_in_the_order_of_its_rules(tree
     assert {"sample/version", "sample/releases/v1.0.0.manifest"} <= seen[1]
     assert "sample/stable.manifest" in seen[2] - seen[1]
     assert "sample/.lock" not in seen[2]
+
+
+def test_the_addresses_of_all_networks_are_ready_to_paste(tmp_path, capsys):
+    """0.0.0.0 is no address that a board can ask; names of projects are known."""
+    from pathlib import Path
+
+    from ota_host import show
+    from ota_host.server import addresses
+
+    assert addresses("192.168.2.1") == ["192.168.2.1"] and addresses("fd00::1") == ["[fd00::1]"]
+    found = addresses("0.0.0.0")
+    assert found and all(re.fullmatch(r"\d+\.\d+\.\d+\.\d+", address) for address in found) and "0.0.0.0" not in found
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/stable.manifest").write_text("")
+    show.serving(Path(tmp_path), ["http://192.168.2.1:8000"], "0.0.0.0")
+    assert capsys.readouterr().out == f"serving {tmp_path}; Ctrl-C ends it\n  http://192.168.2.1:8000/one\n"
+    show.serving(Path(tmp_path), ["http://127.0.0.1:8000"], "127.0.0.1")
+    assert capsys.readouterr().out.endswith("only this PC reaches it; for boards: ota serve --host 0.0.0.0\n")

@@ -253,7 +253,7 @@ class Board:
         return done.stdout
 
     def _resets(self):
-        return sum(line.startswith(("RESET", "CUT", "WATCHDOG", "CRASH", "NOR-VIOLATION")) for line in self.log())
+        return sum(line.startswith(("RESET", "WAKE", "CUT", "WATCHDOG", "CRASH", "NOR-VIOLATION")) for line in self.log())
 
     def tree(self):
         """The files in its flash, read from outside: see `read_tree`."""

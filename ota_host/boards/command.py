@@ -11,6 +11,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from ..errors import OutsideError
+
 
 class Kind(str, enum.Enum):
     """The kinds of boards."""
@@ -69,12 +71,16 @@ def _serve(options, as_json):
     try:
         supervisor = Supervisor(build(options), options)
         typer.echo(_where(supervisor, options, as_json))
-        return supervisor.run()
+        code = supervisor.run()
     except (Ended, KeyboardInterrupt):
         return 0
+    except ModuleNotFoundError as e:
+        raise OutsideError(f"{e.name} is not installed: pip install 'mpota[boards]'") from None
     except (FirmwareUnavailable, OSError, ImportError) as e:
-        typer.echo("ota board: %s" % e, err=True)
-        return 1
+        raise OutsideError(e) from None
+    if supervisor.problem:
+        raise OutsideError(supervisor.problem)
+    return code
 
 
 def _where(supervisor, options, as_json):

@@ -53,6 +53,10 @@ class PicoBoard:
         """All of the output."""
         return data
 
+    def interrupt(self, pid, terminal):
+        """Press Ctrl-C."""
+        return os.write(terminal, b"\x03") == 1
+
     def rest(self):
         """Nothing is held back."""
         return b""

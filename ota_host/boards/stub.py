@@ -1,5 +1,6 @@
 # Runs inside the unix MicroPython, never in CPython, and makes a board of it: the file system of the host goes,
 # littlefs or FAT on the flash image comes, machine.reset() resets, boot.py and main.py run as on a board.
+import micropython
 import os
 import sys
 import vfs
@@ -59,12 +60,16 @@ def _start():
     raw = os.getenv("BOARD_RAW") == "1"
     tell("BOOT\n")
     try:
-        # As on the boards: after an error in boot.py, and before the raw prompt, main.py is left out.
-        if _run("boot.py") and not raw:
-            _run("main.py")
+        try:
+            # As on the boards: after an error in boot.py, and before the raw prompt, main.py is left out.
+            if _run("boot.py") and not raw:
+                _run("main.py")
+            micropython.kbd_intr(-1)  # a Ctrl-C from now on is for the prompt
+        except KeyboardInterrupt:  # it came when the program had just ended
+            micropython.kbd_intr(-1)
         tell("REPL\n")
     finally:
-        for name in ("_format_and_mount", "_setup", "_run", "_start", "vfs"):
+        for name in ("_format_and_mount", "_setup", "_run", "_start", "vfs", "micropython"):
             globals().pop(name, None)
         if raw:
             sys.stdout.write("\0READY\0")

@@ -1,6 +1,7 @@
 # Runs inside the unix MicroPython, never in CPython: the modules that a board has and the unix port has not.
 import _thread
 import machine
+import micropython
 import os
 import sys
 import time
@@ -37,9 +38,27 @@ class Timer:
         self._generation += 1
 
 
+class RTC:
+    # The clock of the PC, which time.time() follows; what is set moves only what datetime() returns.
+    _shift = 0  # seconds
+
+    def __init__(self, id=0):
+        pass
+
+    def datetime(self, *new):
+        if not new:
+            year, month, day, hour, minute, second, weekday = time.localtime(int(time.time()) + RTC._shift)[:7]
+            return year, month, day, weekday, hour, minute, second, 0
+        year, month, day, _, hour, minute, second, _ = new[0]
+        RTC._shift = time.mktime((year, month, day, hour, minute, second, 0, 0, -1)) - int(time.time())
+
+    init = datetime
+
+
 class Machine:
     Timer = Timer
-    PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
+    RTC = RTC
+    PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
     def __init__(self, power):
         self._power = power
@@ -49,6 +68,18 @@ class Machine:
 
     def reset(self):
         self._power.fail("RESET\n")
+
+    def deepsleep(self, time_ms=-1):
+        # Deaf until then; without a time only power-on helps.
+        micropython.kbd_intr(-1)
+        self._power.tell("DEEPSLEEP %d\n" % time_ms)
+        while time_ms < 0:
+            time.sleep(3600)
+        time.sleep_ms(time_ms)
+        self._power.fail("WAKE\n")
+
+    def lightsleep(self, time_ms=0):
+        time.sleep_ms(time_ms)
 
     def reset_cause(self):
         return _CAUSE

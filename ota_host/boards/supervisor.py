@@ -5,11 +5,12 @@ after every reset, as a power supply and a chip would. `ota_host.boards.start` a
 
 Beside the flash image it writes `<flash>.log`, everything the board said, and `<flash>.ctl`, one line an event:
 
-    BOOT power-on|hard|watchdog|soft   the file system is mounted, boot.py comes next
+    BOOT power-on|hard|watchdog|deepsleep|soft   the file system is mounted, boot.py comes next
     FORMATTED                          there was no file system on the flash
     REPL                               boot.py and main.py are through (unix board)
     RESET                              machine.reset()
     WDT <ms>, WATCHDOG                 a watchdog was started; it was not fed
+    DEEPSLEEP <ms>, WAKE               machine.deepsleep(); its time is over (unix board)
     CUT program|erase at <address>     the power cut that was asked for
     NOR-VIOLATION at <address>         the driver programmed what it had not erased
     NOTE <text>                        vboard.note(text) (unix board)
@@ -28,10 +29,14 @@ import time
 
 from .line import PATIENCE, SerialLine
 
-POWER_ON, HARD, WATCHDOG, SOFT = 1, 2, 3, 5
-CAUSES = {POWER_ON: "power-on", HARD: "hard", WATCHDOG: "watchdog", SOFT: "soft"}
+POWER_ON, HARD, WATCHDOG, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
+CAUSES = {POWER_ON: "power-on", HARD: "hard", WATCHDOG: "watchdog", DEEPSLEEP: "deepsleep", SOFT: "soft"}
+# What a board says last before it boots again, and the cause that it then finds.
+_REBOOTS = {"RESET": HARD, "WATCHDOG": WATCHDOG, "WAKE": DEEPSLEEP}
 TORN = ("none", "1byte", "half", "all-but-1", "all")
 CUT_EXIT = 99
+CTRL_C = b"\x03"
+HELD = 0.002  # seconds until a Ctrl-C that has to wait is tried again
 
 
 class Ended(Exception):
@@ -57,6 +62,7 @@ class Supervisor:
         self.flash = os.path.abspath(options.flash)
         self.cut_at, self.torn = options.cut_at, options.torn
         self.pid = self.terminal = self.control = None
+        self.problem = ""  # why the board did not start
         self._orders = b""
         self._ledger = self._take_ledger()
         self._log = open(self.flash + ".ctl", "ab", buffering=0)
@@ -90,6 +96,7 @@ class Supervisor:
             self.watchdog = None  # (timeout, deadline) in seconds
             self._typed = b""
         self._lines = b""
+        self._holds = False  # whether a Ctrl-C has to wait
         self.pid, self.terminal = self.board.start(cause, done, self.cut_at, self.torn, control, self._ledger)
         os.close(control)
 
@@ -124,8 +131,8 @@ class Supervisor:
         started = self.ready
         code = os.waitstatus_to_exitcode(self._reap())
         started = started or self.ready
-        if self.last in ("RESET", "WATCHDOG"):
-            return self._boot(HARD if self.last == "RESET" else WATCHDOG)
+        if self.last in _REBOOTS:
+            return self._boot(_REBOOTS[self.last])
         if self.last.startswith(("CUT", "NOR-VIOLATION")):
             if not self.options.reboot:
                 raise Ended(CUT_EXIT)
@@ -133,13 +140,20 @@ class Supervisor:
             return self.power_on()
         if not started:
             self.note("EXIT %d" % code)
-            sys.stderr.write("the board does not start: exit code %d, see %s.log\n" % (code, self.flash))
+            self.problem = "the board does not start: exit code %d%s" % (code, self._last_words())
             raise Ended(1)
         if code >= 0 and self.board.soft_resets:
             self.line.send(b"MPY: soft reboot\r\n")
             return self._boot(SOFT)
         self.note("CRASH %d" % -code if code < 0 else "EXIT %d" % code)
         self.power_on()
+
+    def _last_words(self):
+        """What the board said last, for a message."""
+        with open(self.flash + ".log", "rb") as f:
+            lines = f.read()[-1000:].decode(errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return ": " + said[-1] if said else ""
 
     # What comes from where
 
@@ -156,8 +170,16 @@ class Supervisor:
 
     def _type(self, data):
         self._typed = data + self._typed
+        self._holds = False
         with contextlib.suppress(BlockingIOError, OSError):
-            self._typed = self._typed[os.write(self.terminal, self._typed) :]
+            while self._typed and not self._holds:
+                text, _, _ = self._typed.partition(CTRL_C)
+                if text:
+                    self._typed = self._typed[os.write(self.terminal, text) :]
+                elif self.board.interrupt(self.pid, self.terminal):
+                    self._typed = self._typed[1:]
+                else:
+                    self._holds = True
 
     def _from_control(self):
         while select.select([self.control], [], [], 0)[0]:
@@ -177,6 +199,8 @@ class Supervisor:
         elif word == "WDT":
             timeout = int(line.split()[1]) / 1000
             self.watchdog = (timeout, time.monotonic() + timeout * 17 / 16)
+        elif word == "DEEPSLEEP":
+            self.watchdog = None
         elif word == "FEED" and self.watchdog:
             timeout = self.watchdog[0]
             self.watchdog = (timeout, time.monotonic() + timeout * 17 / 16)
@@ -257,13 +281,14 @@ class Supervisor:
 
     def _sinks(self):
         sinks = [self.line.master] if self.line.waiting else []
-        if self.pid is not None and self._hears and self._typed:
+        if self.pid is not None and self._hears and self._typed and not self._holds:
             sinks.append(self.terminal)
         return sinks
 
     def _patience(self):
         """Seconds to the next moment that no file descriptor announces, or None."""
         moments = [PATIENCE] if self.line.full else []
+        moments += [HELD] if self._holds else []
         if self.pid is not None and self.watchdog:
             moments.append(max(0, self.watchdog[1] - time.monotonic()))
         return min(moments, default=None)
@@ -316,7 +341,10 @@ def main(argv=None):
     try:
         supervisor = Supervisor(build(options), options, commands=0, answer=answer)
         print(json.dumps({"port": supervisor.line.link}), flush=True)
-        return supervisor.run()
+        code = supervisor.run()
+        if supervisor.problem:
+            sys.stderr.write(supervisor.problem + "\n")
+        return code
     except (Ended, KeyboardInterrupt):
         return 0
     except Exception as e:

@@ -1,11 +1,14 @@
 """The unix port of MicroPython as a board: how it is started, and what its serial line shows."""
 
+import contextlib
 import importlib.util
 import os
 import pty
 import shutil
+import signal
 import sys
 import termios
+import time
 import tty
 from pathlib import Path
 
@@ -120,6 +123,25 @@ class UnixBoard:
         argv = [*self._command, "-X", "heapsize=" + o.heap, STUB]
         return start_in_terminal(argv, env, (control, ledger))
 
+    def interrupt(self, pid, terminal):
+        """Press Ctrl-C, unless that would end the port; returns whether it was pressed.
+
+        Between a program and a prompt the terminal still makes a signal of Ctrl-C, while the port no longer handles it.
+        The port is stopped meanwhile, so that it cannot get there between the look and the key.
+        """
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            while _status(pid, "State", "T")[:1] not in "TZX":
+                time.sleep(0.0001)
+            is_key = not termios.tcgetattr(terminal)[3] & termios.ISIG
+            if is_key or int(_status(pid, "SigCgt", "2"), 16) >> signal.SIGINT - 1 & 1:
+                return os.write(terminal, b"\x03") == 1
+            return False
+        except termios.error:  # the port has ended
+            return True
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def shown(self, data, reply):
         """What of the port's output the serial line shows.
 
@@ -165,6 +187,13 @@ class UnixBoard:
         held = self._held if self._phase == "boot" else b""
         self._held = b""
         return held
+
+
+def _status(pid, key, otherwise):
+    """A line of /proc/<pid>/status; `otherwise` on a system that has no such file."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as f:
+        return next((line.split()[1] for line in f if line.startswith(key + ":")), otherwise)
+    return otherwise
 
 
 def _overlap(data, mark):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-# Bytes of a raw key.
-SIZES = {"RS256": (256, 512), "ES256": (64, 64), "HS256": (32, 64)}
+# Bytes of a raw key, as boards read it. `ota keygen` makes HS256 secrets of 32, as JOSE asks for at least that many.
+SIZES = {"RS256": (256, 512), "ES256": (64, 64), "HS256": (16, 128)}
 EXPONENT = 65537
 _ID = 16  # hex digits
 

@@ -15,8 +15,8 @@ from .release import prove_release
 
 def prove(
     dest: Annotated[Optional[Path], typer.Argument(help="Folder of the project; default: that of ota.toml.")] = None,
-    old: Annotated[str, typer.Option("--from", help="The version that the board has.")] = ...,
-    new: Annotated[str, typer.Option("--to", help="The version that it gets.")] = ...,
+    old: Annotated[str, typer.Option("--from", metavar="VERSION", help="The version that the board has.")] = ...,
+    new: Annotated[str, typer.Option("--to", metavar="VERSION", help="The version that it gets.")] = ...,
     second: Annotated[bool, typer.Option("--second", help="Cut at every operation of each recovery, too; takes minutes.")] = False,
     storage: Annotated[str, typer.Option(help="Storage plug-in, as module:Class.")] = "",
     path: Annotated[Optional[List[Path]], typer.Option(help="Folder that has the plug-in's module; may be repeated.")] = None,
@@ -45,4 +45,11 @@ def _tell(proof):
     verdict = f"{proof.found['old']} boot the old release, {proof.found['new']} the new one"
     out.print(Text(f"{proof.name}: {proof.ops} flash operations, {states} states after a cut: {verdict}, {proof.bad_states} neither"))
     for where, what in proof.bad:
-        out.print(Text(f"  cut at operation {where[0]}: {what}"))
+        out.print(Text(f"  {_place(where)}: {what}"))
+
+
+def _place(where):
+    # "clean" when no power was cut; else the operations at which it was, each with how much of it happened.
+    if where == "clean":
+        return "without a cut it ends in"
+    return f"cut at operation {where[0]}"

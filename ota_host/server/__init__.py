@@ -140,6 +140,23 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def addresses(host):
+    """What to write for `host` (str) in a URL: for an address that stands for all, those of this PC in its networks.
+
+    Returns:
+        list of str: at least one; IPv6 in brackets.
+    """
+    if host not in ("0.0.0.0", "::"):
+        return [f"[{host}]" if ":" in host else host]
+    found = []
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("192.0.2.1", 9))  # sends nothing, but chooses the address by which packets would leave
+        found.append(sock.getsockname()[0])
+    with contextlib.suppress(OSError):
+        found += socket.gethostbyname_ex(socket.gethostname())[2]
+    return [a for a in dict.fromkeys(found) if not a.startswith("127.")] or ["127.0.0.1"]
+
+
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -199,7 +199,7 @@ IMPORTS = {
 _MANY = {f"many/{n:02}.txt": f"{n} " * (200 if n % 9 == 0 else 10) for n in range(70)}
 _MANY_NEW = {p: t + "new" if n % 6 == 0 else t for n, (p, t) in enumerate(_MANY.items()) if n % 13}
 _MANY_NEW.update({f"many/{n:02}a.txt": "added " * n for n in (7, 30, 69)})
-_DEPLOY = (deploy._SETTLE, deploy._STATE.format(seq=1))
+_DEPLOY = (deploy._SETTLE, deploy._STATE.format(seq=1, crc="g.sum_of('', 'a')"))
 _STAGED = tuple(path + ".ota-new" for path in FEW_NEW)
 # Nobody knows any more that this was of a release.
 _LOST = {"turns": ((0, {}, {"gone.txt": FEW_OLD["gone.txt"]}),), "spared": ("gone.txt",), "unknown": True}
