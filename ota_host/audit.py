@@ -10,7 +10,7 @@ from .errors import ConfigError, HostError, OutsideError
 from .keys import Seal, split
 from .prune import needed
 from .release import check_version
-from .terms import first_tag
+from .terms import OF_RELEASE, first_tag
 from .tree import END, Tree, parse_manifest
 
 _LEGACY = "publish the release again with --legacy"
@@ -168,7 +168,7 @@ class _Audit:
         if not release:
             self._problem(name, f"releases/{head.version}{END} beside it", "no such file, or a bad one", _remedy(name))
         else:
-            for key in ("seq", "project", "requires"):
+            for key in OF_RELEASE:
                 want, found = release.header.get(key), head.header.get(key)
                 if want != found:
                     expected = f"{key} {want} as in the release {head.version}"

@@ -19,7 +19,7 @@ from ota.manifest import Reader
 from . import delta, differences, legacy
 from .errors import HostError
 from .keys import Seal, check_signatures, split
-from .terms import crc, first_tag
+from .terms import OF_RELEASE, crc, first_tag
 from .tree import END, Manifest, Tree, parse_manifest
 
 Progress = Callable[[str, int, int], None]
@@ -104,7 +104,7 @@ def _differs(head: Manifest, release: Manifest | None, seal: Seal) -> bool:
     # Whether a channel's manifest is not that of its release; what the keys have signed is right.
     if not release or seal.keys and not seal.problem(head.raw, ""):
         return False
-    return any(head.header.get(k) != release.header.get(k) for k in ("seq", "project", "requires")) or (
+    return any(head.header.get(k) != release.header.get(k) for k in OF_RELEASE) or (
         head.lines() != release.lines()
     )
 

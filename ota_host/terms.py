@@ -18,6 +18,8 @@ _DAY = 86400  # seconds
 AGAIN = re.compile(r"(?P<tag>.*)[+.]rollback\.\d+")
 # The format's order of the header's keys.
 _ORDER = ("ota", "project", "channel", "version", "seq", "time", "expires", "files", "size", "crc", "requires", "keep", "rollout")
+# What the headers of a channel and of its release have in common, beside the version.
+OF_RELEASE = ("seq", "project", "requires", "keep")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from test_way_out import COMMON, KINDS, NEXT, A, B, on_board, servers, text
 
 from ota.errors import ManifestError
 from ota.manifest import check_header
-from ota_host import config, keep, release
+from ota_host import audit, config, keep, release
 from ota_host.errors import ConfigError, HostError
 from ota_host.tree import Tree
 
@@ -111,6 +111,17 @@ class TestPublisher:
             publish(made, version)
         release.republish(Tree(made.tree), "v1.0.0", keeps=made.keep)
         assert manifest(made)[0]["keep"] == ["new", "old"]
+
+    def test_a_channel_that_keeps_other_paths_than_its_release_is_a_problem_and_mended(self, tmp_path):
+        made = project(tmp_path, {"boot.py": BOOT}, keep=["a"])
+        publish(made, "v1.0.0")
+        path = made.tree / "stable.manifest"
+        right = path.read_bytes()
+        path.write_bytes(right.replace(b'"keep":["a"]', b'"keep":["b"]'))
+        found = audit.verify(made.tree).problems
+        assert found[0].expected == "keep ['a'] as in the release v1.0.0"
+        publish(made, "v1.0.0")
+        assert path.read_bytes() == right
 
     def test_a_header_that_boards_cannot_read_is_refused_before_anything_is_written(self, tmp_path):
         made = project(tmp_path, {"boot.py": BOOT}, keep=[f"data/{n:03}.json" for n in range(70)])
