@@ -144,6 +144,17 @@ BAD = [
 ]
 
 
+class TestOwnVersion:
+    @pytest.mark.parametrize(
+        "content", ["v1\r\n".encode("utf-16"), bytes(range(128, 200)), b"", b"\0" * 200], ids=["UTF-16", "garbage", "empty", "zeros"]
+    )
+    def test_one_that_cannot_be_read_is_an_unknown_one(self, site, tmp_path, content):
+        """A7: the board updates."""
+        board = OldBoard(tmp_path / "board", site, {**BOARD, "version": content})
+        life = board.run(update(site))
+        assert life.files == {**BOARD, **FILES, "version": b"v2"}
+
+
 class TestBadAnswers:
     @pytest.mark.parametrize("name, answers, said", BAD, ids=[row[0] for row in BAD])
     def test_nothing_is_installed(self, site, board, name, answers, said):
