@@ -1,6 +1,8 @@
 # Everything a fresh machine needs is Python 3.10 or later, make and git.
 PYTHON ?= python3
 BOARD ?= unix
+# Tests wait for servers and timeouts about half of the time, so twice as many run as there are processors.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * min(os.cpu_count() or 1, 8))')
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -36,7 +38,7 @@ format: $(READY)
 
 # All but the long proof.
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow"
 
 # The slow tests.
 test-slow: $(READY)

@@ -13,6 +13,11 @@ from filelock import FileLock
 from support import ROOT, release
 
 
+def pytest_collection_modifyitems(items):
+    """The emulated Pico W takes minutes: the other workers go on meanwhile."""
+    items.sort(key=lambda item: "pico_w" not in item.keywords)
+
+
 class Distributions(NamedTuple):
     wheel: Path
     sdist: Path
