@@ -70,9 +70,7 @@ class Layout(str, enum.Enum):
 
 
 ToChannel = Annotated[str | None, typer.Option(help="Who gets it; default: `channel` of ota.toml.")]
-Legacy = Annotated[
-    Layout | None, typer.Option(help="Also write the layout of micropython_ota; default: `legacy` of ota.toml.")
-]
+Legacy = Annotated[Layout | None, typer.Option(help="Also write the layout of micropython_ota; default: `legacy` of ota.toml.")]
 Expires = Annotated[int | None, typer.Option(min=0, max=36500, help="Boards refuse it after so many days; 0: never.")]
 Rollout = Annotated[
     float | None, typer.Option(min=0, max=100, help="Percent of the boards that get it; publish again to raise it.")
@@ -81,15 +79,9 @@ Version = Annotated[
     str | None, typer.Option(help="Semantic version; default: `version` of ota.toml, else the git tag checked out.")
 ]
 Compile = Annotated[bool | None, typer.Option(help="Ship .mpy for all but boot.py and main.py.")]
-Origin = Annotated[
-    str | None, typer.Option("--from", help="Publish the content of this release again, not the source folder.")
-]
-Platform = Annotated[
-    list[str] | None, typer.Option(help="Only for boards of this sys.platform, such as rp2; may be repeated.")
-]
-Draft = Annotated[
-    Path | None, typer.Option(help="Write the unsigned manifest to this file, for `ota sign`; change no channel.")
-]
+Origin = Annotated[str | None, typer.Option("--from", help="Publish the content of this release again, not the source folder.")]
+Platform = Annotated[list[str] | None, typer.Option(help="Only for boards of this sys.platform, such as rp2; may be repeated.")]
+Draft = Annotated[Path | None, typer.Option(help="Write the unsigned manifest to this file, for `ota sign`; change no channel.")]
 EarlyImports = Annotated[
     bool,
     typer.Option(
@@ -99,13 +91,9 @@ EarlyImports = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would change and what boards would fetch; write nothing, need no key.")
 ]
-TrustClock = Annotated[
-    bool, typer.Option("--trust-clock", help="The clock of this PC is right, whatever speaks against it.")
-]
+TrustClock = Annotated[bool, typer.Option("--trust-clock", help="The clock of this PC is right, whatever speaks against it.")]
 Signed = Annotated[Path | None, typer.Option("--manifest", help="Publish this draft, with --signature.")]
-Signatures = Annotated[
-    list[Path] | None, typer.Option("--signature", help="File that `ota sign` wrote; may be repeated.")
-]
+Signatures = Annotated[list[Path] | None, typer.Option("--signature", help="File that `ota sign` wrote; may be repeated.")]
 
 ProjectFolder = Annotated[Path | None, typer.Argument(help="Folder of the project; default: that of ota.toml.")]
 
@@ -380,7 +368,15 @@ def _place(settings: config.Config) -> _Place:
     }
 
 
-def _fresh(settings: config.Config, version: str, terms: release.Terms, seal: Seal, draft: Path | None, allow: release.Rules, as_json: bool) -> None:
+def _fresh(
+    settings: config.Config,
+    version: str,
+    terms: release.Terms,
+    seal: Seal,
+    draft: Path | None,
+    allow: release.Rules,
+    as_json: bool,
+) -> None:
     with show.progress() as progress:
         made = release.build(settings, progress)
         if seal.signers or draft:
@@ -424,7 +420,16 @@ def _preview(settings: config.Config, version: str | None, origin: str | None, a
         show.previewed(made)
 
 
-def _again(settings: config.Config, origin: str, version: str | None, terms: release.Terms, seal: Seal, draft: Path | None, allow: release.Rules, as_json: bool) -> None:
+def _again(
+    settings: config.Config,
+    origin: str,
+    version: str | None,
+    terms: release.Terms,
+    seal: Seal,
+    draft: Path | None,
+    allow: release.Rules,
+    as_json: bool,
+) -> None:
     with show.progress() as progress:
         done = release.republish(
             Tree(settings.tree),
@@ -441,7 +446,9 @@ def _again(settings: config.Config, origin: str, version: str | None, terms: rel
     _tell(done, as_json)
 
 
-def _from_draft(settings: config.Config, manifest: Path, signatures: Sequence[Path], seal: Seal, allow: release.Rules, as_json: bool) -> None:
+def _from_draft(
+    settings: config.Config, manifest: Path, signatures: Sequence[Path], seal: Seal, allow: release.Rules, as_json: bool
+) -> None:
     with show.progress() as progress:
         done = drafts.publish(
             manifest,

@@ -1,8 +1,8 @@
 """Manifests that are signed on another machine than the one that publishes.
 
-    ota publish --draft FILE                             # contents to the tree, the unsigned manifest to FILE
-    ota sign FILE --key K                                # elsewhere: the signature to FILE.sig
-    ota publish --manifest FILE --signature FILE.sig     # onto the channel
+ota publish --draft FILE                             # contents to the tree, the unsigned manifest to FILE
+ota sign FILE --key K                                # elsewhere: the signature to FILE.sig
+ota publish --manifest FILE --signature FILE.sig     # onto the channel
 """
 
 from collections.abc import Iterable, Sequence
@@ -66,7 +66,18 @@ def sign(path: str | Path, signers: Sequence[Signer], out: str | Path | None = N
     return manifest, out, True
 
 
-def publish(path: Path, signatures: Iterable[Path], tree: Tree, project: str, *, channel: str = "stable", layout: str = "none", seal: Seal | None = None, allow: Rules | None = None, progress: Progress | None = None) -> Published:
+def publish(
+    path: Path,
+    signatures: Iterable[Path],
+    tree: Tree,
+    project: str,
+    *,
+    channel: str = "stable",
+    layout: str = "none",
+    seal: Seal | None = None,
+    allow: Rules | None = None,
+    progress: Progress | None = None,
+) -> Published:
     """Put a draft on the channel, with signatures that were made elsewhere.
 
     Args:

@@ -104,9 +104,7 @@ def _differs(head: Manifest, release: Manifest | None, seal: Seal) -> bool:
     # Whether a channel's manifest is not that of its release; what the keys have signed is right.
     if not release or seal.keys and not seal.problem(head.raw, ""):
         return False
-    return any(head.header.get(k) != release.header.get(k) for k in OF_RELEASE) or (
-        head.lines() != release.lines()
-    )
+    return any(head.header.get(k) != release.header.get(k) for k in OF_RELEASE) or (head.lines() != release.lines())
 
 
 def _channel(tree: Tree, channel: str, seal: Seal, alone: bool) -> tuple[Manifest, str] | None:

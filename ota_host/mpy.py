@@ -69,9 +69,7 @@ def compile_small(sources: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 # The processors that native code may be for, by their number in a .mpy and in `sys.implementation._mpy >> 10`.
-ARCHITECTURES = (
-    "none x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc"
-).split()
+ARCHITECTURES = ("none x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc").split()
 # Firmware for one of these runs what is for one before it, back to armv6m: each adds instructions.
 _THUMB = range(ARCHITECTURES.index("armv6m"), ARCHITECTURES.index("armv7emdp") + 1)
 

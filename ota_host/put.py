@@ -58,7 +58,17 @@ class Put:
     """
 
     def __init__(
-        self, tree: Tree, release: Manifest, channel: str, terms: Terms, warnings: Iterable[str], seal: Seal | None = None, draft: Path | None = None, progress: Progress | None = None, target: Manifest | None = None, allow: rules.Rules | None = None
+        self,
+        tree: Tree,
+        release: Manifest,
+        channel: str,
+        terms: Terms,
+        warnings: Iterable[str],
+        seal: Seal | None = None,
+        draft: Path | None = None,
+        progress: Progress | None = None,
+        target: Manifest | None = None,
+        allow: rules.Rules | None = None,
     ) -> None:
         self.tree, self.release, self.channel, self.terms = tree, release, channel, terms
         self.allow = allow or rules.Rules()

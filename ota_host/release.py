@@ -125,7 +125,9 @@ def _check_boot(files: Mapping[str, bytes], is_legacy: bool) -> list[str]:
     )
 
 
-def _ship_compiled(files: Mapping[str, bytes], compiled: Mapping[str, bytes | None], warnings: list[str], stays: Callable[[str], bool]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+def _ship_compiled(
+    files: Mapping[str, bytes], compiled: Mapping[str, bytes | None], warnings: list[str], stays: Callable[[str], bool]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
     board: dict[str, bytes] = {}
     source_of: dict[str, bytes] = {}
     for path, data in files.items():
@@ -218,9 +220,7 @@ def _git_tag(config: Config) -> str:
     changed = _changed(config)
     if changed:
         verb = "differs" if len(changed) == 1 else "differ"
-        raise ConfigError(
-            f"no version: {sources.some(changed)} {verb} from the git tag {tag}; commit and tag, or give --version"
-        )
+        raise ConfigError(f"no version: {sources.some(changed)} {verb} from the git tag {tag}; commit and tag, or give --version")
     return tag
 
 
@@ -404,9 +404,7 @@ def previous(tree: Tree, channel: str) -> str:
     if channel not in channels:
         raise HostError(f"{tree.folder}: there is no channel {channel}; there are: {', '.join(channels) or 'none'}")
     if len(channels) > 1:
-        raise HostError(
-            f"{tree.folder}: the channels {', '.join(channels)} share the releases, so name the one to go back to"
-        )
+        raise HostError(f"{tree.folder}: the channels {', '.join(channels)} share the releases, so name the one to go back to")
     releases = tree.releases()
     now = identity(channels[channel])
     first = next((m for m in releases if identity(m) == now), channels[channel])
@@ -464,7 +462,9 @@ def contents_of(tree: Tree, release: Manifest) -> dict[str, bytes]:
     return contents
 
 
-def legacy_again(tree: Tree, source: Manifest, contents: Mapping[str, bytes], layout: str, version: str) -> tuple[dict[str, bytes], list[str]]:
+def legacy_again(
+    tree: Tree, source: Manifest, contents: Mapping[str, bytes], layout: str, version: str
+) -> tuple[dict[str, bytes], list[str]]:
     # Old devices go back by the old tag, whose files mostly are there. Sources of .mpy must be.
     old: dict[str, bytes] = {}
     lost: list[str] = []

@@ -72,9 +72,7 @@ def listing(folder: Path) -> Listing:
     return found
 
 
-def _row(
-    tree: Tree, manifest: Manifest, name: str, state: str, releases: list[Manifest], heads: dict[str, Manifest]
-) -> Row:
+def _row(tree: Tree, manifest: Manifest, name: str, state: str, releases: list[Manifest], heads: dict[str, Manifest]) -> Row:
     base = max((m for m in releases if m.seq < manifest.seq), key=lambda m: m.seq, default=None)
     files, size = fetched(base, manifest)
     header = manifest.header

@@ -116,7 +116,7 @@ def not_on_fat(paths: Iterable[str]) -> list[str]:
         return []
     return [
         (
-            f"{some(bad)}: FAT allows none of \" * < > ? | in a name, so boards with FAT would refuse the release; "
+            f'{some(bad)}: FAT allows none of " * < > ? | in a name, so boards with FAT would refuse the release; '
             "rename the file, unless all your boards have littlefs"
         )
     ]
@@ -199,7 +199,7 @@ class Search:
         lines = []
         if self.ignored:
             lines.append(
-                f"left out because git ignores it: {some(self.ignored)}; to publish one, put \"!/{self.ignored[0]}\" into "
+                f'left out because git ignores it: {some(self.ignored)}; to publish one, put "!/{self.ignored[0]}" into '
                 "`exclude` in ota.toml"
             )
         if self.empty:

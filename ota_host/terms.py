@@ -46,6 +46,8 @@ def first_tag(version: str) -> str:
     """The version whose content `<version>+rollback.<n>` is."""
     again = AGAIN.fullmatch(version)
     return again["tag"] if again else version
+
+
 def header_line(header: Mapping[str, object]) -> bytes:
     """The first line of a manifest (bytes); raises HostError when it is longer than boards read."""
     return keep.check_size(header, line(header))

@@ -1,15 +1,15 @@
 """The files of one project on a server, read and changed so that a reader never sees half of a change.
 
-    <project>/
-      stable.manifest              one per channel: replaced last
-      stable.d/<crc>.manifest      the same as its difference from what boards have, see `differences`
-      blobs/<2 hex>/<sha256 hex>   contents, immutable; with .z behind it the same as a zlib stream
-      deltas/<16 hex>-<16 hex>     patches from one content to another, immutable
-      releases/<version>.manifest  every release ever published, immutable
-      version, v1.0.1_main.py, …   the legacy layout
-      .drafts/                     the manifests of drafts that are in no channel yet
-      .lock, .tmp/                 of the publisher; nobody asks for them
-      .gitattributes, .gitignore   for trees that are served from a git repository
+<project>/
+  stable.manifest              one per channel: replaced last
+  stable.d/<crc>.manifest      the same as its difference from what boards have, see `differences`
+  blobs/<2 hex>/<sha256 hex>   contents, immutable; with .z behind it the same as a zlib stream
+  deltas/<16 hex>-<16 hex>     patches from one content to another, immutable
+  releases/<version>.manifest  every release ever published, immutable
+  version, v1.0.1_main.py, …   the legacy layout
+  .drafts/                     the manifests of drafts that are in no channel yet
+  .lock, .tmp/                 of the publisher; nobody asks for them
+  .gitattributes, .gitignore   for trees that are served from a git repository
 """
 
 import contextlib

@@ -79,7 +79,9 @@ class Options:
         return words + (["--uf2", str(self.uf2)] if self.uf2 else [])
 
 
-def start(kind: str, flash: str | Path, *, link: str | Path | None = None, env: Mapping[str, str] | None = None, **options: Any) -> "Board":
+def start(
+    kind: str, flash: str | Path, *, link: str | Path | None = None, env: Mapping[str, str] | None = None, **options: Any
+) -> "Board":
     """Switch a board on.
 
     Args:

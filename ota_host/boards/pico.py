@@ -284,7 +284,9 @@ def _lives_on(mcu: "RP2040", control: int, cause: int) -> None:
     mcu.watchdog.on_watchdog_trigger = reset
 
 
-async def _run(uf2: str, flash: str, control: int, ledger: int, cause: int, done: int, cut_at: int, torn: str, source: int, sink: int) -> None:
+async def _run(
+    uf2: str, flash: str, control: int, ledger: int, cause: int, done: int, cut_at: int, torn: str, source: int, sink: int
+) -> None:
     await _only_this_machine()
     from rp2040py.boards import BOARDS, resolve_firmware
     from rp2040py.device import MicroPythonDevice

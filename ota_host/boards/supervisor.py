@@ -81,7 +81,13 @@ class Supervisor:
         answer: called with one line of text for every order that is carried out.
     """
 
-    def __init__(self, board: "UnixBoard | PicoBoard", options: BoardOptions, commands: int | None = None, answer: Callable[[str], object] = print) -> None:
+    def __init__(
+        self,
+        board: "UnixBoard | PicoBoard",
+        options: BoardOptions,
+        commands: int | None = None,
+        answer: Callable[[str], object] = print,
+    ) -> None:
         self.board, self.options, self.commands, self.answer = board, options, commands, answer
         self.flash = os.path.abspath(options.flash)
         self.cut_at, self.torn = options.cut_at, options.torn

@@ -49,7 +49,9 @@ def command() -> list[str]:
     return [found]
 
 
-def start_in_terminal(argv: list[str], env: Mapping[str, str], pass_fds: Iterable[int] = (), interrupts: bool = True) -> tuple[int, int]:
+def start_in_terminal(
+    argv: list[str], env: Mapping[str, str], pass_fds: Iterable[int] = (), interrupts: bool = True
+) -> tuple[int, int]:
     """Start a program with a new pty as its terminal and its three standard files.
 
     Args:

@@ -232,9 +232,7 @@ def _check_room(board: Board, files: dict[str, bytes], keeps: Keeps) -> None:
         raise OutsideError(f"{board.port}: {need} bytes are needed, {free} are free on the board")
 
 
-def put_library(
-    board: Board, files: dict[str, bytes], done: Deployed, progress: Progress, stays: Collection[str] = ()
-) -> None:
+def put_library(board: Board, files: dict[str, bytes], done: Deployed, progress: Progress, stays: Collection[str] = ()) -> None:
     """Copy the library (path -> content), and remove what another form of it has left, but for the paths in `stays`."""
     put(board, files, done, progress)
     known = {HOME + path for path in library.every_path()}
@@ -242,7 +240,13 @@ def put_library(
 
 
 def put_project(
-    board: Board, files: dict[str, bytes], beside: Collection[str], release: Manifest, keeps: Keeps, done: Deployed, progress: Progress
+    board: Board,
+    files: dict[str, bytes],
+    beside: Collection[str],
+    release: Manifest,
+    keeps: Keeps,
+    done: Deployed,
+    progress: Progress,
 ) -> None:
     """Make the board's files those of the release, and write that into its state.
 
@@ -325,9 +329,7 @@ def put_all(
         board.close()
 
 
-def _check(
-    board: Board, everything: dict[str, bytes], library: Collection[str], frozen: bool, force: bool, keeps: Keeps
-) -> None:
+def _check(board: Board, everything: dict[str, bytes], library: Collection[str], frozen: bool, force: bool, keeps: Keeps) -> None:
     # All that can be known before the first byte is copied.
     home = "" if frozen else "ota" if any(path.startswith("ota/") for path in library) else HOME + "ota"
     check_package(board, home, force)

@@ -126,7 +126,9 @@ class _QuietTransport(SerialTransport):  # type: ignore[misc]  # mpremote has no
         with contextlib.redirect_stdout(io.StringIO()):
             super().exec_raw_no_follow(command)
 
-    def exec_raw(self, command: str | bytes, timeout: float = _PATIENCE, data_consumer: Callable[[bytes], None] | None = None) -> tuple[bytes, bytes]:
+    def exec_raw(
+        self, command: str | bytes, timeout: float = _PATIENCE, data_consumer: Callable[[bytes], None] | None = None
+    ) -> tuple[bytes, bytes]:
         done: tuple[bytes, bytes] = super().exec_raw(command, timeout, data_consumer)
         return done
 

@@ -36,9 +36,7 @@ def deploy(
         str | None,
         typer.Argument(help="Serial port of the board, such as /dev/ttyACM0; default: that of the only board."),
     ] = None,
-    version: Annotated[
-        str | None, typer.Option(help="Published release; default: the channel's newest.")
-    ] = None,
+    version: Annotated[str | None, typer.Option(help="Published release; default: the channel's newest.")] = None,
     form: As = Form.MPY,
     use: Use = None,
     source: Annotated[bool, typer.Option("--source", help="The same as --as source.")] = False,

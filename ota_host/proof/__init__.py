@@ -146,7 +146,18 @@ def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {path: sha256(data).hexdigest() for path, data in files.items()}
 
 
-def prove(scenario: Scenario, *, shapes: Sequence[str] = SHAPES, depth: int = 1, every: int = 1, second_every: int = 1, third: int = 50, parts: int = 2, stop: bool = False, timeout: float = 1800) -> Proof:
+def prove(
+    scenario: Scenario,
+    *,
+    shapes: Sequence[str] = SHAPES,
+    depth: int = 1,
+    every: int = 1,
+    second_every: int = 1,
+    third: int = 50,
+    parts: int = 2,
+    stop: bool = False,
+    timeout: float = 1800,
+) -> Proof:
     """Cut the power at every flash operation of a scenario.
 
     Args:

@@ -19,7 +19,9 @@ def prove(
     *,
     old: Annotated[str, typer.Option("--from", metavar="VERSION", help="The version that the board has.")],
     new: Annotated[str, typer.Option("--to", metavar="VERSION", help="The version that it gets.")],
-    second: Annotated[bool, typer.Option("--second", help="Cut at every operation of each recovery, too; takes minutes.")] = False,
+    second: Annotated[
+        bool, typer.Option("--second", help="Cut at every operation of each recovery, too; takes minutes.")
+    ] = False,
     storage: Annotated[str, typer.Option(help="Storage plug-in, as module:Class.")] = "",
     path: Annotated[list[Path] | None, typer.Option(help="Folder that has the plug-in's module; may be repeated.")] = None,
     prog: Annotated[int, typer.Option(min=16, max=4096, help="Bytes that the flash programs at a time.")] = 256,
@@ -45,7 +47,9 @@ def _tell(proof: Proof) -> None:
     out = Console(soft_wrap=True, highlight=False)
     states = proof.cuts + proof.second_cuts
     verdict = f"{proof.found['old']} boot the old release, {proof.found['new']} the new one"
-    out.print(Text(f"{proof.name}: {proof.ops} flash operations, {states} states after a cut: {verdict}, {proof.bad_states} neither"))
+    out.print(
+        Text(f"{proof.name}: {proof.ops} flash operations, {states} states after a cut: {verdict}, {proof.bad_states} neither")
+    )
     for where, what in proof.bad:
         out.print(Text(f"  {_place(where)}: {what}"))
 
