@@ -1,6 +1,7 @@
 """`ota verify`: whether every board that asks a tree gets whole, right files."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -10,8 +11,9 @@ from .errors import ConfigError, HostError, OutsideError
 from .keys import Seal, split
 from .prune import needed
 from .release import check_version
+from .shared_types import Entry, Header, Progress
 from .terms import OF_RELEASE, first_tag
-from .tree import END, Tree, parse_manifest
+from .tree import END, Manifest, Tree, parse_manifest
 
 _LEGACY = "publish the release again with --legacy"
 
@@ -32,18 +34,18 @@ class Report:
 
     folder: str
     project: str = ""
-    channels: dict = field(default_factory=dict)  # name -> header (dict)
+    channels: dict[str, Header] = field(default_factory=dict)
     releases: int = 0
     contents: int = 0
     forms: int = 0  # zlib forms and patches
     unused: int = 0
     legacy: str = ""
-    fixed: list = field(default_factory=list)
-    problems: list = field(default_factory=list)
-    warnings: list = field(default_factory=list)
+    fixed: list[mend.Fix] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
-def projects(root):
+def projects(root: str | Path) -> list[Path]:
     """The projects' folders below `root`, or `root` itself when it is one.
 
     Raises:
@@ -60,11 +62,11 @@ def projects(root):
     return found
 
 
-def _is_project(folder):
+def _is_project(folder: Path) -> bool:
     return (folder / "releases").is_dir() or any(folder.glob("*" + END)) or (folder / "blobs").is_dir()
 
 
-def verify(folder, progress=None, seal=None):
+def verify(folder: Path, progress: Progress | None = None, seal: Seal | None = None) -> Report:
     """Check one project's tree by reading all of it.
 
     Args:
@@ -84,7 +86,7 @@ def verify(folder, progress=None, seal=None):
         raise OutsideError(f"{e.filename}: cannot be read: {e.strerror}") from None
 
 
-def _remedy(name):
+def _remedy(name: str | Path) -> str:
     name = str(name)
     if name.startswith("releases/"):
         version = name[len("releases/") : -len(END)]
@@ -93,17 +95,17 @@ def _remedy(name):
 
 
 class _Audit:
-    def __init__(self, tree, progress, seal=None):
+    def __init__(self, tree: Tree, progress: Progress | None, seal: Seal | None = None) -> None:
         self.tree = tree
         self.seal = seal or Seal()
         self.progress = progress or (lambda what, done, total: None)
         self.report = Report(str(tree.folder))
-        self.wanted = {}  # digest -> size
-        self.versions = {}  # digest -> versions of the releases that have it
-        self.manifests = []
-        self.forms = {}  # (name, bytes) -> entry, base: smaller forms
+        self.wanted: dict[str, int] = {}  # digest -> size
+        self.versions: dict[str, list[str]] = {}  # digest -> versions of the releases that have it
+        self.manifests: list[Manifest] = []
+        self.forms: dict[tuple[str, int], tuple[Entry, str]] = {}  # (name, bytes) -> entry, base: smaller forms
 
-    def run(self):
+    def run(self) -> Report:
         releases = {v: m for v in self.tree.versions() if (m := self._manifest(f"releases/{v}{END}"))}
         heads = {}
         for path in sorted(self.tree.folder.glob("*" + END)):
@@ -123,37 +125,37 @@ class _Audit:
         self._check_legacy(releases)
         return self.report
 
-    def _problem(self, name, expected, found, remedy=""):
-        self.report.problems.append(Problem(str(self.tree.folder / name), str(expected), str(found), remedy))
+    def _problem(self, name: str | Path, expected: str, found: str, remedy: str = "") -> None:
+        self.report.problems.append(Problem(str(self.tree.folder / name), expected, found, remedy))
 
-    def _again(self, digest):
+    def _again(self, digest: str) -> str:
         versions = list(dict.fromkeys(map(first_tag, self.versions[digest])))
         some = " or ".join(versions[:3]) + (" or a later one" if len(versions) > 3 else "")
         return f"publish {some} again from the same sources"
 
-    def _manifest(self, name):
+    def _manifest(self, name: str) -> Manifest | None:
         try:
-            manifest = parse_manifest(self.tree.read(name), name)
+            manifest = parse_manifest(self.tree.read(name) or b"", name)
             split(manifest.raw, name)
         except HostError as e:
             self._problem(name, "a manifest that boards accept", str(e).split(": ", 1)[1], _remedy(name))
             return None
         self.manifests.append(manifest)
-        for e in manifest.entries:
-            self.wanted[e["h"]] = e["s"]
-            self.versions.setdefault(e["h"], []).append(manifest.version)
+        for entry in manifest.entries:
+            self.wanted[entry["h"]] = entry["s"]
+            self.versions.setdefault(entry["h"], []).append(manifest.version)
         for form, size, entry, base in delta.named(self.tree, manifest):
             self.forms[form, size] = entry, base
         self._check_known(name, manifest)
         return manifest
 
-    def _check_known(self, name, manifest):
+    def _check_known(self, name: str, manifest: Manifest) -> None:
         # Old releases may carry signatures of keys that are no longer trusted; those say nothing.
         for key in mend.wrong_signers(manifest, self.seal):
             self._problem(name, f"a signature of {key} on what it says", "one that does not verify", _remedy(name))
 
-    def _check_releases(self, releases):
-        of_seq = {}
+    def _check_releases(self, releases: Mapping[str, Manifest]) -> None:
+        of_seq: dict[int, str] = {}
         for version, manifest in releases.items():
             name = f"releases/{version}{END}"
             if manifest.version != version:
@@ -162,7 +164,7 @@ class _Audit:
             if other != version:
                 self._problem(name, "a seq of its own", f"seq {manifest.seq}, which {other} has")
 
-    def _check_channel(self, channel, head, releases):
+    def _check_channel(self, channel: str, head: Manifest, releases: Mapping[str, Manifest]) -> None:
         name = channel + END
         release = releases.get(head.version)
         if not release:
@@ -183,19 +185,19 @@ class _Audit:
             when = time.strftime("%Y-%m-%d", time.gmtime(expires))
             self.report.warnings.append(f"{name}: expired on {when}: boards refuse it; publish it again with --expires")
 
-    def _check_differences(self, channel, head, known):
+    def _check_differences(self, channel: str, head: Manifest, known: Sequence[Manifest]) -> None:
         for path in sorted((self.tree.folder / (channel + differences.FOLDER)).glob("[!.]*" + END)):
             problem = differences.problem(path.read_bytes(), channel, head, path.name[: -len(END)], known)
             if problem:
                 self._problem(path.relative_to(self.tree.folder), *problem, _remedy(channel + END))
 
-    def _check_projects(self, manifests):
+    def _check_projects(self, manifests: Mapping[str, Manifest]) -> None:
         names = sorted({m.header["project"] for m in manifests.values()})
         self.report.project = ", ".join(names)
         if len(names) > 1:
             self._problem("", "manifests of one project", f"of {', '.join(names)}")
 
-    def _check_contents(self):
+    def _check_contents(self) -> None:
         self.report.contents = len(self.wanted)
         for i, (digest, size) in enumerate(sorted(self.wanted.items()), 1):
             name = self.tree.blob(digest)
@@ -208,7 +210,7 @@ class _Audit:
                 self._problem(name, f"sha256 {digest}", f"sha256 {sha256(data).hexdigest()}", self._again(digest))
             self.progress("verifying", i, len(self.wanted))
 
-    def _check_forms(self):
+    def _check_forms(self) -> None:
         self.report.forms = len(self.forms)
         for i, ((name, size), (entry, base)) in enumerate(sorted(self.forms.items()), 1):
             old = delta.content_of(self.tree, base) if base else None
@@ -222,16 +224,16 @@ class _Audit:
                 self._problem(name, *problem, self._again(entry["h"]))
             self.progress("unpacking", i, len(self.forms))
 
-    def _count_unused(self):
+    def _count_unused(self) -> None:
         folder = self.tree.folder
         there = {p for p in (folder / "blobs").glob("*/*") if len(p.name.removesuffix(".z")) == 64}
         there |= {p for p in (folder / "deltas").glob("*") if not p.name.startswith(".")}
-        named = set()
+        named: set[Path] = set()
         for manifest in [*self.tree.drafts(), *self.tree.tuf_manifests().values(), *self.manifests]:
             named |= {folder / name for name in needed(self.tree, manifest)}
         self.report.unused = len(there - named)
 
-    def _check_legacy(self, releases):
+    def _check_legacy(self, releases: Mapping[str, Manifest]) -> None:
         text = self.tree.read("version")
         if text is None:
             return
@@ -250,7 +252,7 @@ class _Audit:
         for entry in release.entries:
             self._check_legacy_file(layout or "prefix", version, entry)
 
-    def _check_legacy_file(self, layout, version, entry):
+    def _check_legacy_file(self, layout: str, version: str, entry: Entry) -> None:
         path = entry["p"]
         if path.endswith(".mpy"):
             path = path[:-4] + ".py"  # the legacy layout has the sources; the release does not know their hashes

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _BOOT = ("ota.boot", "ota.bootguard.boot")
 _LEGACY = ("ota.ota_update", "ota.legacy.ota_update", "micropython_ota.ota_update")
@@ -13,22 +14,22 @@ VITAL = ("boot.py", "main.py", "micropython_ota.py", "lib/micropython_ota.py")
 VITAL_FOLDERS = ("ota/", "lib/ota/")
 
 
-def is_vital(path):
+def is_vital(path: str) -> bool:
     """Whether the board takes `path` for boot-critical by its name."""
     return path in VITAL or path.startswith(VITAL_FOLDERS)
 
 
-def parse(path, source):
+def parse(path: str, source: bytes) -> ast.Module:
     """The syntax tree of a `source` (bytes) that MicroPython can compile, whatever this PC's Python says."""
     return _whole(source) or _by_line(source)
 
 
-def is_whole(source):
+def is_whole(source: bytes) -> bool:
     """Whether `parse` understands all of a `source` (bytes), and not only those of its lines that stand for themselves."""
     return _whole(source) is not None
 
 
-def _whole(source):
+def _whole(source: bytes) -> ast.Module | None:
     # MicroPython takes a tab for the way to the next multiple of 8, CPython refuses it beside spaces.
     for text in (source, source.expandtabs(8)):
         try:
@@ -38,8 +39,9 @@ def _whole(source):
     return None
 
 
-def _by_line(source):
-    lines, inside = [], None  # the indentation of the function that a line is in
+def _by_line(source: bytes) -> ast.Module:
+    lines: list[str] = []
+    inside: int | None = None  # the indentation of the function that a line is in
     for line in source.decode(errors="replace").expandtabs(8).splitlines():
         text = line.strip()
         indent = len(line) - len(line.lstrip())
@@ -51,7 +53,7 @@ def _by_line(source):
     return ast.parse("\n".join(lines))
 
 
-def _stands_alone(text, is_deferred):
+def _stands_alone(text: str, is_deferred: bool) -> bool:
     try:
         nodes = ast.parse(text).body
     except (SyntaxError, ValueError):
@@ -59,19 +61,19 @@ def _stands_alone(text, is_deferred):
     return not is_deferred or all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes)
 
 
-def calls_boot(tree):
+def calls_boot(tree: ast.AST) -> int:
     """The line on which a module calls `ota.boot()` while it is imported, or 0."""
     return _find(_executed(tree), _BOOT)
 
 
-def calls_ota_update(tree):
+def calls_ota_update(tree: ast.AST) -> int:
     """The line on which a module calls the legacy `ota_update`, in a function or not, or 0."""
     return _find(ast.walk(tree), _LEGACY)
 
 
-def _find(nodes, wanted):
-    names = {}
-    calls = []
+def _find(nodes: Iterable[ast.AST], wanted: Collection[str]) -> int:
+    names: dict[str, str] = {}
+    calls: list[ast.Call] = []
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -86,7 +88,7 @@ def _find(nodes, wanted):
     return min(lines, default=0)
 
 
-def _executed(node):
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
     # All that runs when the module is imported, in the order of the source.
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, _DEFERRED):
@@ -94,13 +96,13 @@ def _executed(node):
             yield from _executed(child)
 
 
-def _dotted(node, names):
+def _dotted(node: ast.AST, names: Mapping[str, str]) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value, names)}.{node.attr}"
     return names.get(node.id, "") if isinstance(node, ast.Name) else ""
 
 
-def imported_early(files, sources):
+def imported_early(files: Collection[str], sources: Mapping[str, bytes]) -> list[str]:
     """The project's own files that boot.py imports before `ota.boot()`, and what they import.
 
     Args:
@@ -113,7 +115,8 @@ def imported_early(files, sources):
     tree = parse("boot.py", sources["boot.py"])
     until = calls_boot(tree) or float("inf")
     todo = [n for n in _imports(tree, "") if n[1] <= until]
-    found, seen = set(), set()
+    found: set[str] = set()
+    seen: set[str] = set()
     while todo:
         module, _ = todo.pop()
         for path, name in _resolve(module, files):
@@ -130,7 +133,7 @@ def imported_early(files, sources):
     return sorted(found)
 
 
-def _imports(tree, package):
+def _imports(tree: ast.AST, package: str) -> Iterator[tuple[str, int]]:
     # Every module that is named, wherever it stands: (dotted name, line).
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -146,7 +149,7 @@ def _imports(tree, package):
                 yield f"{base}.{alias.name}", node.lineno
 
 
-def relative_imports(path, source, name):
+def relative_imports(path: str, source: bytes, name: str) -> Iterator[str]:
     """The modules of its own package that a module imports, wherever in it: paths below the package's folder (str).
 
     Args:
@@ -159,7 +162,7 @@ def relative_imports(path, source, name):
             yield "/".join([*package[: len(package) - node.level + 1], *node.module.split(".")])
 
 
-def _resolve(module, files):
+def _resolve(module: str, files: Collection[str]) -> Iterator[tuple[str, str]]:
     # The files that importing a dotted name runs, by the board's path: here first, then lib/.
     parts = module.split(".")
     for i in range(1, len(parts) + 1):

@@ -5,12 +5,14 @@ asked for cannot be meant (command line, ota.toml); 3 a board, a port, a program
 did not answer as it must; 130 Ctrl-C. Every error is one line on standard error.
 """
 
+import contextlib
 import dataclasses
 import enum
 import functools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, NoReturn, TypedDict
 
 import typer
 import typer.main
@@ -24,10 +26,12 @@ from .boards import BoardError
 from .boards.command import board
 from .deploy.command import deploy
 from .errors import ConfigError, HostError
+from .keys import Seal
 from .keys import command as keys
 from .keys.command import AsJson, ConfigFile, KeyNames, PasswordFile
 from .library import library
 from .proof.command import prove
+from .put import Published
 from .tree import Tree
 from .tuf.command import tuf
 
@@ -65,27 +69,19 @@ class Layout(str, enum.Enum):
     SUBDIR = "subdir"
 
 
-ToChannel = Annotated[Optional[str], typer.Option(help="Who gets it; default: `channel` of ota.toml.")]
-Legacy = Annotated[
-    Optional[Layout], typer.Option(help="Also write the layout of micropython_ota; default: `legacy` of ota.toml.")
-]
-Expires = Annotated[Optional[int], typer.Option(min=0, max=36500, help="Boards refuse it after so many days; 0: never.")]
+ToChannel = Annotated[str | None, typer.Option(help="Who gets it; default: `channel` of ota.toml.")]
+Legacy = Annotated[Layout | None, typer.Option(help="Also write the layout of micropython_ota; default: `legacy` of ota.toml.")]
+Expires = Annotated[int | None, typer.Option(min=0, max=36500, help="Boards refuse it after so many days; 0: never.")]
 Rollout = Annotated[
-    Optional[float], typer.Option(min=0, max=100, help="Percent of the boards that get it; publish again to raise it.")
+    float | None, typer.Option(min=0, max=100, help="Percent of the boards that get it; publish again to raise it.")
 ]
 Version = Annotated[
-    Optional[str], typer.Option(help="Semantic version; default: `version` of ota.toml, else the git tag checked out.")
+    str | None, typer.Option(help="Semantic version; default: `version` of ota.toml, else the git tag checked out.")
 ]
-Compile = Annotated[Optional[bool], typer.Option(help="Ship .mpy for all but boot.py and main.py.")]
-Origin = Annotated[
-    Optional[str], typer.Option("--from", help="Publish the content of this release again, not the source folder.")
-]
-Platform = Annotated[
-    Optional[list[str]], typer.Option(help="Only for boards of this sys.platform, such as rp2; may be repeated.")
-]
-Draft = Annotated[
-    Optional[Path], typer.Option(help="Write the unsigned manifest to this file, for `ota sign`; change no channel.")
-]
+Compile = Annotated[bool | None, typer.Option(help="Ship .mpy for all but boot.py and main.py.")]
+Origin = Annotated[str | None, typer.Option("--from", help="Publish the content of this release again, not the source folder.")]
+Platform = Annotated[list[str] | None, typer.Option(help="Only for boards of this sys.platform, such as rp2; may be repeated.")]
+Draft = Annotated[Path | None, typer.Option(help="Write the unsigned manifest to this file, for `ota sign`; change no channel.")]
 EarlyImports = Annotated[
     bool,
     typer.Option(
@@ -95,24 +91,20 @@ EarlyImports = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would change and what boards would fetch; write nothing, need no key.")
 ]
-TrustClock = Annotated[
-    bool, typer.Option("--trust-clock", help="The clock of this PC is right, whatever speaks against it.")
-]
-Signed = Annotated[Optional[Path], typer.Option("--manifest", help="Publish this draft, with --signature.")]
-Signatures = Annotated[
-    Optional[list[Path]], typer.Option("--signature", help="File that `ota sign` wrote; may be repeated.")
-]
+TrustClock = Annotated[bool, typer.Option("--trust-clock", help="The clock of this PC is right, whatever speaks against it.")]
+Signed = Annotated[Path | None, typer.Option("--manifest", help="Publish this draft, with --signature.")]
+Signatures = Annotated[list[Path] | None, typer.Option("--signature", help="File that `ota sign` wrote; may be repeated.")]
 
-ProjectFolder = Annotated[Optional[Path], typer.Argument(help="Folder of the project; default: that of ota.toml.")]
+ProjectFolder = Annotated[Path | None, typer.Argument(help="Folder of the project; default: that of ota.toml.")]
 
 
 @app.command("init")
 def init_(
-    project: Annotated[Optional[str], typer.Option(help="Name of the project, part of its URL.")] = None,
-    source: Annotated[Optional[str], typer.Option(help="Folder that mirrors the board's root.")] = None,
-    destination: Annotated[Optional[str], typer.Option(help="Folder that the web server serves.")] = None,
-    channel: Annotated[Optional[str], typer.Option(help="Channel that boards follow.")] = None,
-    legacy: Annotated[Optional[Layout], typer.Option(help="Layout of micropython_ota to write too.")] = None,
+    project: Annotated[str | None, typer.Option(help="Name of the project, part of its URL.")] = None,
+    source: Annotated[str | None, typer.Option(help="Folder that mirrors the board's root.")] = None,
+    destination: Annotated[str | None, typer.Option(help="Folder that the web server serves.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Channel that boards follow.")] = None,
+    legacy: Annotated[Layout | None, typer.Option(help="Layout of micropython_ota to write too.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an ota.toml that is there.")] = False,
 ) -> None:
@@ -163,8 +155,8 @@ def publish(
     if signature and not manifest:
         raise ConfigError("--signature does not go without --manifest")
     if manifest:
-        given = dict(version=version, compile=compile, platform=platform, expires=expires, rollout=rollout, draft=draft)
-        _refuse_with("--manifest: the draft decides it", **given, **{"from": origin})
+        given = {"version": version, "compile": compile, "platform": platform, "expires": expires, "rollout": rollout}
+        _refuse_with("--manifest: the draft decides it", **given, draft=draft, **{"from": origin})
     if origin:
         _refuse_with("--from: the content is that of the old release", compile=compile, platform=platform)
     allow = release.Rules(settings.library, early_imports, trust_clock)
@@ -186,10 +178,10 @@ def publish(
 @app.command()
 def rollback(
     version: Annotated[
-        Optional[str], typer.Argument(help="Release to go back to; default: the one before, when there is one channel.")
+        str | None, typer.Argument(help="Release to go back to; default: the one before, when there is one channel.")
     ] = None,
     tag: Annotated[
-        Optional[str], typer.Option("--version", help="Version of the new publication; default: VERSION+rollback.SEQ.")
+        str | None, typer.Option("--version", help="Version of the new publication; default: VERSION+rollback.SEQ.")
     ] = None,
     channel: ToChannel = None,
     legacy: Legacy = None,
@@ -218,7 +210,7 @@ def rollback(
 
 @app.command()
 def serve(
-    dest: Annotated[Optional[Path], typer.Argument(help="Folder above the projects; default: that of ota.toml.")] = None,
+    dest: Annotated[Path | None, typer.Argument(help="Folder above the projects; default: that of ota.toml.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets boards of the network in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 8000,
     config_file: ConfigFile = Path(config.NAME),
@@ -238,25 +230,25 @@ def serve(
     else:
         show.serving(root, urls, host)
     tell = (lambda entry: show.as_json({"event": "request", **entry})) if as_json else show.request
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         serve(root, sock, tell)
-    except KeyboardInterrupt:
-        pass
 
 
 @app.command()
 def verify(
-    dest: Annotated[Optional[Path], typer.Argument(help="Folder of the projects, or of one; default: that of ota.toml.")] = None,
+    dest: Annotated[Path | None, typer.Argument(help="Folder of the projects, or of one; default: that of ota.toml.")] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what the rest of the tree allows; signs nothing.")] = False,
     config_file: ConfigFile = Path(config.NAME),
     as_json: AsJson = False,
 ) -> None:
     """Check every manifest, content and legacy file of a tree; exit code 1 when something is wrong."""
-    settings = config.read(config_file) if dest is None or config_file.exists() else None
-    root = dest or settings.root
+    settings = None
+    if dest is None or config_file.exists():
+        settings = config.read(config_file)
+        dest = dest or settings.root
     with show.progress() as progress:
         reports = []
-        for folder in audit.projects(root):
+        for folder in audit.projects(dest):
             seal = _trusted(settings, folder)
             fixed = mend.fix(folder, seal, progress) if fix else []
             reports.append(audit.verify(folder, progress, seal))
@@ -288,7 +280,7 @@ def releases_(
 def prune_(
     dest: ProjectFolder = None,
     keep: Annotated[
-        Optional[int], typer.Option(min=0, help="Newest releases to keep; default: 5, or `deltas` of ota.toml if larger.")
+        int | None, typer.Option(min=0, help="Newest releases to keep; default: 5, or `deltas` of ota.toml if larger.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; list what would be removed.")] = False,
     config_file: ConfigFile = Path(config.NAME),
@@ -316,16 +308,16 @@ app.command("prove")(prove)
 app.add_typer(tuf, name="tuf")
 
 
-def _project(dest, config_file):
+def _project(dest: Path | None, config_file: Path) -> Path:
     folder = (dest or config.read(config_file).tree).absolute()
     if audit.projects(folder) != [folder]:
         raise ConfigError(f"{folder}: holds several projects; name the folder of one")
     return folder
 
 
-def _settings(path, **given):
+def _settings(path: Path, **given: object) -> config.Config:
     settings = config.read(path)
-    changes = {}
+    changes: dict[str, Any] = {}
     for key, value in given.items():
         if value is None:
             continue
@@ -339,39 +331,73 @@ def _settings(path, **given):
     return dataclasses.replace(settings, **changes)
 
 
-def _refuse_with(other, **options):
+def _refuse_with(other: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None and value is not False and value != []:
             raise ConfigError(f"--{name} does not go with {other}")
 
 
-def _seal(settings, key, password_file, draft):
+def _seal(settings: config.Config, key: list[str] | None, password_file: Path | None, draft: Path | None) -> Seal:
     if draft:
         _refuse_with("--draft: `ota sign` signs it", key=key)
         keys.check_outside(draft, settings, "--draft")
     return keys.seal_of(settings, key, password_file, signs=not draft)
 
 
-def _trusted(settings, folder):
+def _trusted(settings: config.Config | None, folder: Path) -> Seal | None:
     # Keys are those of one project.
-    is_ours = settings and folder.absolute().name == settings.project
-    return keys.trusted(settings) if is_ours else None
+    if settings and folder.absolute().name == settings.project:
+        return keys.trusted(settings)
+    return None
 
 
-def _fresh(settings, version, terms, seal, draft, allow, as_json):
+class _Place(TypedDict):
+    channel: str
+    layout: str
+    deltas: int
+    compress: bool
+
+
+def _place(settings: config.Config) -> _Place:
+    # What every publication takes from ota.toml.
+    return {
+        "channel": settings.channel,
+        "layout": settings.legacy,
+        "deltas": settings.deltas,
+        "compress": settings.compress,
+    }
+
+
+def _fresh(
+    settings: config.Config,
+    version: str,
+    terms: release.Terms,
+    seal: Seal,
+    draft: Path | None,
+    allow: release.Rules,
+    as_json: bool,
+) -> None:
     with show.progress() as progress:
         made = release.build(settings, progress)
         if seal.signers or draft:
             allow = dataclasses.replace(allow, witness=clock.witness(settings.source_folder, made.files))
-        options = dict(channel=settings.channel, layout=settings.legacy, terms=terms, seal=seal, draft=draft, allow=allow)
-        options.update(deltas=settings.deltas, compress=settings.compress)
-        done = release.publish(made, Tree(settings.tree), version, **options, progress=progress)
+        done = release.publish(
+            made,
+            Tree(settings.tree),
+            version,
+            **_place(settings),
+            terms=terms,
+            seal=seal,
+            draft=draft,
+            allow=allow,
+            progress=progress,
+        )
     _tell(done, as_json)
     if done.changed and not (as_json or draft):
         show.largest(preview.largest(made.entries))
 
 
-def _preview(settings, version, origin, allow, as_json):
+def _preview(settings: config.Config, version: str | None, origin: str | None, allow: release.Rules, as_json: bool) -> None:
     tree, missing = preview.DryTree(settings.tree), []
     try:
         chosen = None if origin and not version else release.choose_version(version, settings)
@@ -379,14 +405,14 @@ def _preview(settings, version, origin, allow, as_json):
         if version:
             raise
         chosen, missing = preview.UNNAMED, [str(e)]
-    options = dict(channel=settings.channel, layout=settings.legacy, seal=keys.trusted(settings), allow=allow)
-    options.update(deltas=settings.deltas, compress=settings.compress)
+    place, seal = _place(settings), keys.trusted(settings)
     with show.progress() as progress:
         if origin:
-            publish = functools.partial(release.republish, tree, origin, version=chosen, **options)
+            publish = functools.partial(release.republish, tree, origin, version=chosen, **place)
         else:
-            publish = functools.partial(release.publish, release.build(settings, progress), tree, chosen, **options)
-        made = preview.preview(tree, settings.channel, functools.partial(publish, progress=progress))
+            publish = functools.partial(release.publish, release.build(settings, progress), tree, chosen or "", **place)
+        publish = functools.partial(publish, seal=seal, allow=allow, progress=progress)
+        made = preview.preview(tree, settings.channel, publish)
     made.warnings += missing
     if as_json:
         show.as_json(dataclasses.asdict(made))
@@ -394,34 +420,63 @@ def _preview(settings, version, origin, allow, as_json):
         show.previewed(made)
 
 
-def _again(settings, origin, version, terms, seal, draft, allow, as_json):
+def _again(
+    settings: config.Config,
+    origin: str,
+    version: str | None,
+    terms: release.Terms,
+    seal: Seal,
+    draft: Path | None,
+    allow: release.Rules,
+    as_json: bool,
+) -> None:
     with show.progress() as progress:
-        options = dict(channel=settings.channel, version=version, layout=settings.legacy, terms=terms, allow=allow)
-        options.update(deltas=settings.deltas, compress=settings.compress, keeps=settings.keep)
-        done = release.republish(Tree(settings.tree), origin, **options, seal=seal, draft=draft, progress=progress)
+        done = release.republish(
+            Tree(settings.tree),
+            origin,
+            **_place(settings),
+            version=version,
+            keeps=settings.keep,
+            terms=terms,
+            seal=seal,
+            draft=draft,
+            allow=allow,
+            progress=progress,
+        )
     _tell(done, as_json)
 
 
-def _from_draft(settings, manifest, signatures, seal, allow, as_json):
+def _from_draft(
+    settings: config.Config, manifest: Path, signatures: Sequence[Path], seal: Seal, allow: release.Rules, as_json: bool
+) -> None:
     with show.progress() as progress:
-        options = dict(channel=settings.channel, layout=settings.legacy, seal=seal, allow=allow, progress=progress)
-        done = drafts.publish(manifest, signatures, Tree(settings.tree), settings.project, **options)
+        done = drafts.publish(
+            manifest,
+            signatures,
+            Tree(settings.tree),
+            settings.project,
+            channel=settings.channel,
+            layout=settings.legacy,
+            seal=seal,
+            allow=allow,
+            progress=progress,
+        )
     _tell(done, as_json)
 
 
-def _tell(done, as_json):
+def _tell(done: Published, as_json: bool) -> None:
     if as_json:
         show.as_json({**dataclasses.asdict(done), "changed": done.changed})
     else:
         show.published(done)
 
 
-def command():
+def command() -> Any:  # click's, which typer may carry within itself
     """The command as typer runs it."""
     return usage.name_values(typer.main.get_command(app))
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command `ota` and exit."""
     try:
         sys.exit(command().main(argv, prog_name="ota", standalone_mode=False) or 0)

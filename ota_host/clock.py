@@ -15,8 +15,15 @@ file on a PC says how late it really is.
 
 import datetime
 import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
 
 from .errors import HostError
+from .tree import Manifest
+
+# Seconds since 1970, and what says so.
+Witness = tuple[int, str]
 
 DAY = 86400  # seconds
 # Archives and file servers put times of other zones on files, and two PCs may differ by one.
@@ -27,7 +34,7 @@ _LATE = 180 * DAY
 _PAUSE = 5 * 365 * DAY
 
 
-def witness(folder, paths):
+def witness(folder: Path, paths: Iterable[str]) -> Witness:
     """When the sources of a release were last changed, as far as something else than the clock of now says it.
 
     Args:
@@ -46,22 +53,22 @@ def witness(folder, paths):
     return max(times)
 
 
-def _git(folder, *words):
+def _git(folder: Path, *words: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
 
 
-def _differing(folder):
+def _differing(folder: Path) -> set[str]:
     # The paths below `folder` that differ from the commit.
     prefix = _git(folder, "rev-parse", "--show-prefix").strip()
     lines = _git(folder, "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", ".").split("\0")
     return {line[3 + len(prefix) :] for line in lines}
 
 
-def check(now, head, channel, witness=None):
+def check(now: int, head: Manifest | None, channel: str, witness: Witness | None = None) -> list[str]:
     """Refuse a clock that cannot be right.
 
     Args:
@@ -90,7 +97,7 @@ def check(now, head, channel, witness=None):
     return []
 
 
-def check_draft(time, now, name):
+def check_draft(time: int, now: int, name: Path) -> None:
     """Refuse a draft whose PC and this one disagree.
 
     Args:
@@ -104,17 +111,17 @@ def check_draft(time, now, name):
         _refuse(now, f"before {_date(time)}, when the draft {name} was made")
 
 
-def _refuse(now, why):
+def _refuse(now: int, why: str) -> NoReturn:
     raise HostError(
         f"the clock of this PC says {_date(now)}, which is {why}: boards keep the time of a signed release, and a "
         "wrong one makes them refuse good releases; set the clock, or, if it is right, add --trust-clock"
     )
 
 
-def _date(seconds):
+def _date(seconds: int) -> str:
     # Not by the platform's functions, which know no year after 9999 or before 1970.
     try:
-        when = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+        when = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
     except OverflowError:
         return f"{seconds} seconds after 1970"
     return when.strftime("%Y-%m-%d %H:%M UTC")

@@ -2,15 +2,18 @@
 
 import difflib
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from . import delta, keep
 from .errors import ConfigError
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ImportError:  # CPython 3.10
+else:
     import tomli as tomllib
 
 NAME = "ota.toml"
@@ -28,65 +31,65 @@ class Config:
     folder: Path
     project: str
     source: str = "src"
-    include: list = field(default_factory=lambda: ["*"])
-    exclude: list = field(default_factory=list)
+    include: list[str] = field(default_factory=lambda: ["*"])
+    exclude: list[str] = field(default_factory=list)
     destination: str = "public"
     channel: str = "stable"
     legacy: str = "none"
     compile: bool = False
-    compile_exclude: list = field(default_factory=list)
+    compile_exclude: list[str] = field(default_factory=list)
     version: str = ""
-    platform: list = field(default_factory=list)
+    platform: list[str] = field(default_factory=list)
     expires: int = 0
-    key: list = field(default_factory=list)
-    keys: list = field(default_factory=list)
+    key: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     threshold: int = 1
     deltas: int = delta.KEPT
     compress: bool = True
     library: str = "files"
-    keep: list = field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
 
     @property
-    def source_folder(self):
+    def source_folder(self) -> Path:
         return (self.folder / self.source).absolute()
 
     @property
-    def root(self):
+    def root(self) -> Path:
         """The folder that a web server serves."""
         return (self.folder / self.destination).absolute()
 
     @property
-    def tree(self):
+    def tree(self) -> Path:
         """The folder of this project on the server."""
         return self.root / self.project
 
 
-def is_plain(value):
+def is_plain(value: object) -> TypeGuard[str]:
     """Whether `value` may name a project or a channel."""
     return isinstance(value, str) and bool(_PLAIN.fullmatch(value))
 
 
-def _is_text(value):
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value) and value.isprintable()
 
 
-def _is_texts(value):
+def _is_texts(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
 
-def _is_days(value):
+def _is_days(value: object) -> bool:
     return type(value) is int and 0 <= value <= 36500
 
 
-def _is_count(value):
+def _is_count(value: object) -> bool:
     return type(value) is int and 1 <= value <= 8
 
 
-def _is_flag(value):
+def _is_flag(value: object) -> bool:
     return type(value) is bool
 
 
-def _is_kept(value):
+def _is_kept(value: object) -> bool:
     return type(value) is int and 0 <= value <= delta.MOST
 
 
@@ -94,7 +97,7 @@ PLAIN = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ - and begin with a le
 _TEXTS = "must be a list of texts, none empty"
 
 # Each key: whether a value is right, and what to say when it is not.
-KEYS = {
+KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
     "project": (is_plain, PLAIN),
     "source": (_is_text, "must be a folder, as text"),
     "include": (_is_texts, _TEXTS),
@@ -119,7 +122,7 @@ KEYS = {
 _SECRET = ("key", "keys")
 
 
-def read(path=NAME):
+def read(path: str | Path = NAME) -> Config:
     """Read the settings of a project.
 
     Args:
@@ -153,7 +156,7 @@ def read(path=NAME):
     return Config(folder=path.absolute().parent, **given)
 
 
-def _text(path):
+def _text(path: Path) -> str:
     # Editors on Windows put a byte order mark in front.
     data = path.read_bytes()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -161,14 +164,14 @@ def _text(path):
     return data.decode("utf-8-sig")
 
 
-def _shown(value):
+def _shown(value: object) -> str:
     try:
         return repr(value)
     except ValueError:  # TOML writes in hex what Python will not write in decimal
         return "a number of thousands of digits"
 
 
-def _guess(key):
+def _guess(key: str) -> str:
     close = difflib.get_close_matches(key, KEYS, 1)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"; {meant}Allowed: {', '.join(KEYS)}"

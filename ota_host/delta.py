@@ -6,6 +6,7 @@ docs/reference/formats.md has it byte by byte. Boards need the window in RAM, he
 
 import contextlib
 import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -17,7 +18,9 @@ from ota.version import parse
 
 from . import common
 from .errors import HostError
+from .shared_types import Entry, Progress
 from .terms import line
+from .tree import Manifest, Tree
 
 KEPT = 5  # releases of a channel that get patches
 MOST = 20  # of those: each takes up to 30 bytes of a manifest's line
@@ -27,14 +30,17 @@ _BLOCK = 1 << 16  # bytes looked at for repetition
 _REPEATED = 1024  # bytes to which only a block that repeats itself compresses
 _TRIPLE = 24  # bytes of bsdiff's control data: three numbers
 
+# (place in the old content, differences from there, new bytes after them)
+Record = tuple[int, bytes, bytes]
 
-def pack(data):
+
+def pack(data: bytes) -> bytes:
     """One zlib stream with a 4 KB window (bytes)."""
     stream = zlib.compressobj(9, zlib.DEFLATED, _WINDOW, 9)
     return stream.compress(data) + stream.flush()
 
 
-def unpack(packed, most):
+def unpack(packed: bytes, most: int) -> bytes:
     """What `pack` was given.
 
     Raises:
@@ -52,7 +58,7 @@ def unpack(packed, most):
     return data
 
 
-def patch(old, new):
+def patch(old: bytes, new: bytes) -> bytes | None:
     """The patch that makes `new` of `old` (bytes), or None when nothing that they have in common is found.
 
     bsdiff gets all of both where it can take them: up to 4 MB, and without a long repetition, over which it
@@ -80,11 +86,11 @@ def patch(old, new):
     return pack(bytes(out))
 
 
-def _is_for_bsdiff(old, new):
+def _is_for_bsdiff(old: bytes, new: bytes) -> bool:
     return max(len(old), len(new)) <= common.GAP and not _is_repetitive(new)
 
 
-def _bsdiff(old, new, start):
+def _bsdiff(old: bytes, new: bytes, start: int) -> Iterator[Record]:
     # Gives (place in the old content, differences from there, new bytes after them); `old` lies at `start`.
     control, diff, extra = bsdiff4.core.diff(old, new)
     d = e = place = 0
@@ -96,13 +102,13 @@ def _bsdiff(old, new, start):
         d, e = d + copied, e + added
 
 
-def _is_gap(old, new, part):
+def _is_gap(old: bytes, new: bytes, part: common.Part) -> bool:
     # Whether bsdiff is to look at a part.
     was, now = old[part.low : part.high], new[part.start : part.end]
     return not (part.is_same or part.is_run) and bool(was) and _is_for_bsdiff(was, now)
 
 
-def _by_parts(old, new, parts):
+def _by_parts(old: bytes, new: bytes, parts: Iterable[common.Part]) -> Iterator[Record]:
     # As `_bsdiff`.
     for part in parts:
         now = new[part.start : part.end]
@@ -114,7 +120,7 @@ def _by_parts(old, new, parts):
             yield part.low, b"", now
 
 
-def apply(packed, old, size):
+def apply(packed: bytes, old: bytes, size: int) -> bytes:
     """Make the new content of the `old` one (bytes) and a patch.
 
     Args:
@@ -149,19 +155,19 @@ def apply(packed, old, size):
 
 
 class _Patch:
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
 
-    def left(self):
+    def left(self) -> int:
         return len(self.data) - self.at
 
-    def take(self, n):
+    def take(self, n: int) -> bytes:
         if not 0 <= n <= self.left():
             raise HostError(f"a patch that has {self.left()} of {n} bytes at {self.at}")
         self.at += n
         return self.data[self.at - n : self.at]
 
-    def number(self):
+    def number(self) -> int:
         byte = self.take(1)[0]
         is_negative, value, shift = byte & 64, byte & 63, 6
         while byte & 128:
@@ -171,7 +177,7 @@ class _Patch:
         return -value if is_negative else value
 
 
-def _number(n):
+def _number(n: int) -> bytes:
     # detools' numbers: six bits and the sign in the first byte, seven in each that follows.
     rest = abs(n)
     out = bytearray([rest & 63 | (64 if n < 0 else 0)])
@@ -183,18 +189,18 @@ def _number(n):
     return bytes(out)
 
 
-def _signed(data):
+def _signed(data: bytes) -> int:
     # bsdiff's numbers: the highest of 64 bits is the sign.
     value = int.from_bytes(data, "little")
     return -(value & (1 << 63) - 1) if value >> 63 else value
 
 
-def _is_repetitive(data):
+def _is_repetitive(data: bytes) -> bool:
     whole = range(0, len(data) - _BLOCK + 1, _BLOCK)
     return any(len(zlib.compress(data[at : at + _BLOCK], 1)) < _REPEATED for at in whole)
 
 
-def bases(tree, channel, version, count):
+def bases(tree: Tree, channel: str, version: str, count: int) -> list[Manifest]:
     """The releases whose boards get patches to a new one, newest first.
 
     A release does not say which channels had it. So the channel's own comes first, then those
@@ -220,11 +226,12 @@ def bases(tree, channel, version, count):
         if older in {m.version for m in found} or (channels and is_early(older) and not is_early(version)):
             continue
         with contextlib.suppress(HostError):  # boards that have a damaged release fetch whole files
-            found.append(tree.release(older))
+            release = tree.release(older)
+            found += [release] if release else []
     return found
 
 
-def is_early(version):
+def is_early(version: str) -> bool:
     """Whether a version (str) is a pre-release."""
     try:
         return bool(parse(version)[3])
@@ -244,18 +251,18 @@ class Forms:
         progress: called with (what, done, total).
     """
 
-    tree: object
-    contents: dict
-    bases: list
+    tree: Tree
+    contents: Mapping[str, bytes]
+    bases: list[Manifest]
     compress: bool = True
-    progress: object = None
+    progress: Progress | None = None
 
-    def __post_init__(self):
-        self.files = {}  # name -> content (bytes), of all that the lines name
+    def __post_init__(self) -> None:
+        self.files: dict[str, bytes] = {}  # name -> content (bytes), of all that the lines name
         self._digests = [{e["p"]: e["h"] for e in base.entries} for base in self.bases]
         self._before = {e["p"]: e for base in self.bases[:1] for e in base.entries}
 
-    def lines(self, entries):
+    def lines(self, entries: Sequence[Entry]) -> list[Entry]:
         """The file lines (list of dicts) with `z` and `d`; fills `files`."""
         out = []
         for entry in entries:
@@ -264,8 +271,10 @@ class Forms:
                 self.progress("packing", len(out), len(entries))
         return out
 
-    def _line(self, entry):
-        entry = {key: value for key, value in entry.items() if key not in ("z", "d")}
+    def _line(self, entry: Entry) -> Entry:
+        entry = entry.copy()
+        entry.pop("z", None)
+        entry.pop("d", None)
         data, least = self.contents[entry["h"]], entry["s"]
         if self.compress:
             name = self.tree.packed(entry["h"])
@@ -278,9 +287,11 @@ class Forms:
                 entry = self._with_patch(entry, old, data, least)
         return self._as_before(entry)
 
-    def _as_before(self, entry):
+    def _as_before(self, entry: Entry) -> Entry:
         # A line that stays as it was does not travel: older patches than wanted do no harm in it.
-        before = self._before.get(entry["p"], {})
+        before = self._before.get(entry["p"])
+        if before is None:
+            return entry
         patches = before.get("d", {})
         same = {**before, "d": None} == {**entry, "d": None}
         if not same or not entry.get("d", {}).items() <= patches.items():
@@ -288,7 +299,7 @@ class Forms:
         gone = [base for base in patches if self.tree.read(self.tree.patch(base, entry["h"])) is None]
         return entry if gone else before
 
-    def _with_patch(self, entry, old, data, least):
+    def _with_patch(self, entry: Entry, old: str, data: bytes, least: int) -> Entry:
         base, patches = old[:16], entry.get("d", {})
         name = self.tree.patch(base, entry["h"])
         content = content_of(self.tree, base)
@@ -297,19 +308,20 @@ class Forms:
         made = self.files.get(name) or self._there(name, entry, content) or patch(content, data)
         if made is None or len(made) >= least:
             return entry
-        longer = {**entry, "d": {**patches, base: len(made)}}
+        longer = entry.copy()
+        longer["d"] = {**patches, base: len(made)}
         if len(line(longer)) > LINE:
             return entry
         self.files[name] = made
         return longer
 
-    def _there(self, name, entry, base):
+    def _there(self, name: str, entry: Entry, base: bytes | None) -> bytes | None:
         # Another zlib may make other bytes, and older manifests name the size of these.
         there = self.tree.read(name)
         return there if there and not _wrong_inside(there, entry, base) else None
 
 
-def mended(tree, release, contents):
+def mended(tree: Tree, release: Manifest, contents: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
     """What a release that is in the tree already names, made again where it is gone or damaged.
 
     A form that does not come out in the size that the release names, as from another version of zlib, is
@@ -323,7 +335,8 @@ def mended(tree, release, contents):
     Returns:
         tuple: name -> content (bytes), and a line (str) for each form that cannot be made again.
     """
-    files, lost = {}, []
+    files: dict[str, bytes] = {}
+    lost: list[str] = []
     for name, size, entry, base in named(tree, release):
         old = content_of(tree, base) if base else None
         there = tree.read(name)
@@ -342,7 +355,7 @@ def mended(tree, release, contents):
     return files, lost
 
 
-def again(size, data, base, old):
+def again(size: int, data: bytes, base: str, old: bytes | None) -> bytes | None:
     """A smaller form (bytes) of the content `data` (bytes) once more, or None when it does not get this `size`.
 
     Args:
@@ -353,7 +366,7 @@ def again(size, data, base, old):
     return made if made is not None and len(made) == size else None
 
 
-def named(tree, release):
+def named(tree: Tree, release: Manifest) -> Iterator[tuple[str, int, Entry, str]]:
     """The smaller forms that a manifest names: (file name, its bytes, the file's entry, 16 hex of the base or "")."""
     for entry in release.entries:
         if "z" in entry:
@@ -362,7 +375,7 @@ def named(tree, release):
             yield tree.patch(base, entry["h"]), size, entry, base
 
 
-def content_of(tree, digest):
+def content_of(tree: Tree, digest: str) -> bytes | None:
     """The content (bytes) whose SHA-256 begins with `digest` (hex), or None when the tree has none."""
     for path in sorted((tree.folder / "blobs" / digest[:2]).glob(digest + "*")):
         data = path.read_bytes() if len(path.name) == 64 else b""
@@ -371,7 +384,7 @@ def content_of(tree, digest):
     return None
 
 
-def problem(data, size, entry, base, old):
+def problem(data: bytes | None, size: int, entry: Entry, base: str, old: bytes | None) -> tuple[str, str] | None:
     """What is wrong with the file of a smaller form: (expected, found), or None.
 
     Args:
@@ -390,7 +403,7 @@ def problem(data, size, entry, base, old):
     return _wrong_inside(data, entry, old)
 
 
-def _wrong_stream(data, entry):
+def _wrong_stream(data: bytes, entry: Entry) -> tuple[str, str] | None:
     try:
         unpack(data, 16 * entry["s"] + 64)
     except HostError as e:
@@ -398,7 +411,7 @@ def _wrong_stream(data, entry):
     return None
 
 
-def _wrong_inside(data, entry, old):
+def _wrong_inside(data: bytes, entry: Entry, old: bytes | None) -> tuple[str, str] | None:
     try:
         made = unpack(data, entry["s"]) if old is None else apply(data, old, entry["s"])
     except HostError as e:

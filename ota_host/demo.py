@@ -6,28 +6,31 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
 from . import boards, config, deploy, library, release, show
 from .errors import HostError
 from .server import listen, serve
-from .tree import Tree
+from .shared_types import Request
+from .tree import Manifest, Tree
 
 SAMPLE = Path(__file__).resolve().parent.parent / "examples" / "sample"
 console = Console(highlight=False, soft_wrap=True)
 
 
-def publish(project, version):
+def publish(project: Path, version: str) -> tuple[Tree, Manifest]:
     """Publish the folder `project` as `version`; gives the tree and the release."""
     settings = config.read(project / config.NAME)
     tree = Tree(settings.tree)
     release.publish(release.build(settings), tree, version)
-    return tree, tree.release(version)
+    return tree, cast(Manifest, tree.release(version))
 
 
-def change(project):
+def change(project: Path) -> None:
     """Make v1.0.1 of the sample: a file changes, one comes, one goes."""
     main = project / "main.py"
     main.write_text(main.read_text().replace("v1.0.0", "v1.0.1"))
@@ -37,25 +40,26 @@ def change(project):
     sensor.write_text(sensor.read_text().replace("from units", "from scale"))
 
 
-def start_server(root, requests):
+def start_server(root: Path, requests: list[Request]) -> int:
     """Serve `root` on a free port of 127.0.0.1; requests are appended to the list `requests`."""
 
-    def tell(entry):
+    def tell(entry: Request) -> None:
         requests.append(entry)
         console.print(f"   server: {entry['method']} {entry['path']} {entry['status']} {entry['bytes']} B", markup=False)
 
     sock = listen("127.0.0.1", 0)
     threading.Thread(target=serve, args=(root, sock, tell), daemon=True).start()
-    return sock.getsockname()[1]
+    port: int = sock.getsockname()[1]
+    return port
 
 
-def compare(files, want):
+def compare(files: Mapping[str, bytes], want: Mapping[str, bytes]) -> list[str]:
     """What differs between a board's files and a release, leaving out the library and the state."""
     ours = {p: d for p, d in files.items() if not p.startswith((".ota/", "lib/ota/", "lib/micropython_ota."))}
     return sorted(p for p in {*ours, *want} if ours.get(p) != want.get(p))
 
 
-def run(kind, folder, source=False):
+def run(kind: str, folder: Path, source: bool = False) -> tuple[int, int]:
     """Run the demo in `folder` (Path); gives (files, bytes over the wire).
 
     Raises:
@@ -66,7 +70,7 @@ def run(kind, folder, source=False):
     (folder / "www").mkdir()
     settings = project / config.NAME
     settings.write_text(settings.read_text().replace('"public"', f'"{folder / "www"}"'))
-    requests = []
+    requests: list[Request] = []
     port = start_server(folder / "www", requests)
     values = project / "settings.py"
     values.write_text(values.read_text().replace("192.168.2.100:8000", f"192.168.2.100:{port}"))
@@ -93,7 +97,7 @@ def run(kind, folder, source=False):
     return len(second.entries), sum(entry["bytes"] for entry in requests)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("board", nargs="?", default="unix", choices=("unix", "pico-w"))

@@ -7,6 +7,7 @@ header alone, which is all that a board reads to know that nothing is new.
 """
 
 import io
+from collections.abc import Sequence
 
 from ota.errors import ManifestError
 from ota.manifest import Reader
@@ -15,18 +16,18 @@ from ota.merge import merge
 from . import delta
 from .keys import split
 from .terms import crc, line
-from .tree import END
+from .tree import END, Manifest, Tree
 
 KEPT = delta.KEPT  # releases before the channel's own
 FOLDER = ".d"
 
 
-def name(channel, crc_of_lines):
+def name(channel: str, crc_of_lines: str) -> str:
     """The name of the difference of a channel's manifest from the file lines with that CRC."""
     return f"{channel}{FOLDER}/{crc_of_lines}{END}"
 
 
-def difference(old, new):
+def difference(old: Manifest, new: Manifest) -> bytes:
     """The Manifest `new` for a board that has the Manifest `old` (bytes)."""
     had, has = by_path(old), by_path(new)
     lines = [first(new)]
@@ -38,17 +39,17 @@ def difference(old, new):
     return b"".join(lines) + new.raw[len(new.body) :]
 
 
-def first(manifest):
+def first(manifest: Manifest) -> bytes:
     """The line of the header of a Manifest (bytes)."""
     return manifest.raw[: manifest.raw.index(b"\n") + 1]
 
 
-def by_path(manifest):
+def by_path(manifest: Manifest) -> dict[str, bytes]:
     """The file lines of a Manifest: path -> line (bytes)."""
     return dict(zip((e["p"] for e in manifest.entries), io.BytesIO(manifest.lines()), strict=True))
 
 
-def apply(content, old):
+def apply(content: bytes, old: Manifest) -> bytes:
     """The manifest that a board with the Manifest `old` makes of a difference (bytes).
 
     Raises:
@@ -62,7 +63,7 @@ def apply(content, old):
     return b"".join(made) + content[len(split(content)[0]) :]
 
 
-def files(tree, channel, head):
+def files(tree: Tree, channel: str, head: Manifest) -> dict[str, bytes]:
     """What belongs into the channel's folder when its manifest is the Manifest `head`: name -> content (bytes).
 
     The last one is that of `head` itself: where it is right, no other is missing. Hold the lock of
@@ -81,13 +82,13 @@ def files(tree, channel, head):
     return {**{of: found[of] for of in sorted(found.keys() - {own})}, own: _file(head, head, [head, *older])}
 
 
-def _file(old, head, known):
+def _file(old: Manifest, head: Manifest, known: Sequence[Manifest]) -> bytes:
     # A release that has the same files, and is another all the same, needs the signatures.
     same = all(m.seq == head.seq for m in known if m.lines() == old.lines())
     return first(head) if same else difference(old, head)
 
 
-def problem(content, channel, head, of, known):
+def problem(content: bytes, channel: str, head: Manifest, of: str, known: Sequence[Manifest]) -> tuple[str, str] | None:
     """What is wrong with the file of a difference: (expected, found), or None.
 
     Args:

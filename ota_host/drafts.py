@@ -1,24 +1,27 @@
 """Manifests that are signed on another machine than the one that publishes.
 
-    ota publish --draft FILE                             # contents to the tree, the unsigned manifest to FILE
-    ota sign FILE --key K                                # elsewhere: the signature to FILE.sig
-    ota publish --manifest FILE --signature FILE.sig     # onto the channel
+ota publish --draft FILE                             # contents to the tree, the unsigned manifest to FILE
+ota sign FILE --key K                                # elsewhere: the signature to FILE.sig
+ota publish --manifest FILE --signature FILE.sig     # onto the channel
 """
 
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from . import clock, delta, mend
 from .errors import ConfigError, HostError, OutsideError
-from .keys import Seal, check_signatures, sign_manifest, split
-from .keys.seal import join, read_lines
-from .put import Put
+from .keys import Seal, Signer, check_signatures, sign_manifest, split
+from .keys.seal import Signature, join, read_lines
+from .put import Published, Put
 from .release import check_version, contents_of, identity, legacy_again
+from .rules import Rules
+from .shared_types import Progress
 from .terms import Terms, first_tag
-from .tree import parse_manifest
+from .tree import Manifest, Tree, parse_manifest
 
 
-def read(path):
+def read(path: str | Path) -> bytes:
     """A file's content (bytes); raises ConfigError when there is none, OutsideError when it cannot be read."""
     try:
         return Path(path).read_bytes()
@@ -28,7 +31,7 @@ def read(path):
         raise OutsideError(f"{path}: cannot be read: {e.strerror}") from None
 
 
-def sign(path, signers, out=None):
+def sign(path: str | Path, signers: Sequence[Signer], out: str | Path | None = None) -> tuple[Manifest, Path, bool]:
     """Write the signatures of a draft beside it.
 
     Args:
@@ -63,7 +66,18 @@ def sign(path, signers, out=None):
     return manifest, out, True
 
 
-def publish(path, signatures, tree, project, *, channel="stable", layout="none", seal=None, allow=None, progress=None):
+def publish(
+    path: Path,
+    signatures: Iterable[Path],
+    tree: Tree,
+    project: str,
+    *,
+    channel: str = "stable",
+    layout: str = "none",
+    seal: Seal | None = None,
+    allow: Rules | None = None,
+    progress: Progress | None = None,
+) -> Published:
     """Put a draft on the channel, with signatures that were made elsewhere.
 
     Args:
@@ -111,7 +125,7 @@ def publish(path, signatures, tree, project, *, channel="stable", layout="none",
         return put.run(contents, files, old, shown if old and not lost else "")
 
 
-def _signed(draft, names, seal, path):
+def _signed(draft: Manifest, names: Iterable[Path], seal: Seal, path: Path) -> Manifest:
     found = split(draft.raw)[1]
     for name in names:
         there = read_lines(read(name), name)
@@ -123,14 +137,14 @@ def _signed(draft, names, seal, path):
     return parse_manifest(raw, path)
 
 
-def _check_known(body, signatures, seal, name, path):
+def _check_known(body: bytes, signatures: Sequence[Signature], seal: Seal, name: Path, path: Path) -> None:
     good = check_signatures(join(body, signatures, name), seal.keys)
     for key in {s["key"] for s in signatures} & {key.id for key in seal.keys}:
         if key not in good:
             raise HostError(f"{name}: the signature of {key} is not of {path}: that has sha256 {sha256(body).hexdigest()}")
 
 
-def _release(tree, draft, path):
+def _release(tree: Tree, draft: Manifest, path: Path) -> Manifest:
     # The release of the draft: that of the tree, or the draft itself when it is the next.
     release = tree.release(draft.version)
     if not release:
@@ -143,7 +157,7 @@ def _release(tree, draft, path):
     return release
 
 
-def _check_time(head, draft, channel, path):
+def _check_time(head: Manifest | None, draft: Manifest, channel: str, path: Path) -> None:
     if not head:
         return
     if head.seq > draft.seq:

@@ -1,8 +1,8 @@
 """The errors of the PC's side, each with the exit code that the `ota` command gives for it.
 
-    HostError           1   the release or the tree is bad, or was refused
-    ├── ConfigError     2   what was asked for, on the command line or in ota.toml, cannot be meant
-    └── OutsideError    3   a board, a port, a program or the file system did not answer as it must
+HostError           1   the release or the tree is bad, or was refused
+├── ConfigError     2   what was asked for, on the command line or in ota.toml, cannot be meant
+└── OutsideError    3   a board, a port, a program or the file system did not answer as it must
 """
 
 

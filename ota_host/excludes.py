@@ -18,7 +18,10 @@ ENVIRONMENT = "pyvenv.cfg"
 # What lies beside the sources where they lie in the project's own folder: (what it is, patterns).
 BESIDE = (
     ("tests and documents", ["test/", "tests/", "test_*.py", "conftest.py", "doc/", "docs/", "*.md", "*.rst", "*.adoc", "*.pdf"]),
-    ("about the project", ["LICEN[CS]E*", "COPYING*", "README*", "CHANGELOG*", "CONTRIBUTING*", "AUTHORS*", "NOTICE*", "/screenshots/"]),
+    (
+        "about the project",
+        ["LICEN[CS]E*", "COPYING*", "README*", "CHANGELOG*", "CONTRIBUTING*", "AUTHORS*", "NOTICE*", "/screenshots/"],
+    ),
     ("packaging", ["/setup.py", "/setup.cfg", "pyproject.toml", "/package*.json", "yarn.lock", "requirements*.txt", "Pipfile*"]),
     ("build tools", ["Makefile", "*.mk", "CMakeLists.txt", "Dockerfile", "tox.ini", "*.sh", "*.bat", "*.ps1", "*.lock"]),
     ("C sources and objects", ["*.c", "*.h", "*.cc", "*.cpp", "*.hpp", "*.ino", "*.ld", "*.o", "*.a", "*.so"]),

@@ -11,7 +11,7 @@ def run(folder: Path, *words: str) -> str | None:
     """The output of a git command in `folder`, None when it fails; file names as `os.fsdecode` gives them."""
     command = ["git", "--no-optional-locks", "-C", os.fspath(folder), *words]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_WAIT)
+        done = subprocess.run(command, capture_output=True, timeout=_WAIT, check=False)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     return os.fsdecode(done.stdout) if done.returncode == 0 else None

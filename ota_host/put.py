@@ -1,15 +1,18 @@
 """One publication: what the channel gets, who signs it, and the order in which its files are written."""
 
 import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ota.version import compare
 
 from . import clock, differences, imports, mend, rules
 from .errors import HostError
 from .keys import Seal, split
-from .terms import AGAIN, on_terms
-from .tree import DRAFTS, END, parse_manifest
+from .shared_types import Progress
+from .terms import AGAIN, Terms, on_terms
+from .tree import DRAFTS, END, Manifest, Tree, parse_manifest
 
 LARGEST = 16 << 20  # bytes of a release that no common board has room for
 
@@ -28,13 +31,13 @@ class Published:
     seq: int
     files: int
     size: int
-    written: list = field(default_factory=list)
-    warnings: list = field(default_factory=list)
-    signed: list = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
     draft: str = ""
 
     @property
-    def changed(self):
+    def changed(self) -> bool:
         return bool(self.written)
 
 
@@ -55,8 +58,18 @@ class Put:
     """
 
     def __init__(
-        self, tree, release, channel, terms, warnings, seal=None, draft=None, progress=None, target=None, allow=None
-    ):
+        self,
+        tree: Tree,
+        release: Manifest,
+        channel: str,
+        terms: Terms,
+        warnings: Iterable[str],
+        seal: Seal | None = None,
+        draft: Path | None = None,
+        progress: Progress | None = None,
+        target: Manifest | None = None,
+        allow: rules.Rules | None = None,
+    ) -> None:
         self.tree, self.release, self.channel, self.terms = tree, release, channel, terms
         self.allow = allow or rules.Rules()
         self.seal, self.draft = seal or Seal(), draft
@@ -75,23 +88,23 @@ class Put:
         self.target = target or self._target()
         self._check_clock()
 
-    def _name(self):
+    def _name(self) -> str:
         return f"releases/{self.release.version}.manifest"
 
-    def _sign(self, manifest):
+    def _sign(self, manifest: Manifest) -> Manifest:
         if self.draft:
             return manifest
         raw = self.seal.sign(manifest.raw)
         return manifest if raw == manifest.raw else parse_manifest(raw, "the new manifest")
 
-    def _check_others(self, channels):
+    def _check_others(self, channels: Mapping[str, Manifest]) -> None:
         for name, head in channels.items():
             if head.header["project"] != self.done.project:
                 was = f"{self.tree.folder / name}.manifest: project is {head.header['project']!r}"
                 raise HostError(f"{was}, not {self.done.project!r}; publish to another folder")
         self.done.warnings += rules.check(self.release, channels, self.channel, self.allow)
 
-    def _note_damaged(self, channels):
+    def _note_damaged(self, channels: Mapping[str, Manifest]) -> None:
         for name in self.tree.channel_names():
             if name not in channels:
                 path = f"{self.tree.folder / name}{END}"
@@ -103,7 +116,7 @@ class Put:
                     what = f"nothing in the tree shows which release {name} had, and it is replaced; check --rollout"
                 self.done.warnings.append(f"{path} is damaged: {what}")
 
-    def _note_size(self):
+    def _note_size(self) -> None:
         if self.done.size > LARGEST:
             largest = sorted(self.release.entries, key=lambda e: -e["s"])
             shown = ", ".join(f"{e['p']} ({_mb(e['s'])})" for e in largest[:3] if e["s"] > largest[0]["s"] // 10)
@@ -113,13 +126,13 @@ class Put:
                 "leave out what boards do not need with `exclude`"
             )
 
-    def _check_clock(self):
+    def _check_clock(self) -> None:
         # One that goes on the channel as it was signed before asks no clock.
         made = self.target and self.target.header.get("time")
         if made and not self.allow.clock and (not self.head or made != self.head.header.get("time")):
             self.done.warnings += clock.check(made, self.head, self.channel, self.allow.witness)
 
-    def _target(self):
+    def _target(self) -> Manifest | None:
         # The channel's new manifest, or None when the channel is further.
         if self.head and self.head.seq > self.release.seq:
             self.done.warnings.append(
@@ -138,7 +151,7 @@ class Put:
             )
         return self._sign(on_terms(self.release, self.terms, self.channel, salt, self.signs))
 
-    def run(self, contents, smaller, old, shown):
+    def run(self, contents: Mapping[str, bytes], smaller: Mapping[str, bytes], old: Mapping[str, bytes], shown: str) -> Published:
         """Write.
 
         Args:
@@ -151,7 +164,7 @@ class Put:
         files = [(self.tree.blob(digest), data) for digest, data in sorted(contents.items())]
         files += sorted(smaller.items())
         if self.draft:
-            return self._write_draft(files)
+            return self._write_draft(files, self.draft)
         if self.target is None:
             old, shown = {}, ""
         else:
@@ -175,10 +188,10 @@ class Put:
         self._note_legacy(shown)
         return self.done
 
-    def _draft_name(self):
+    def _draft_name(self) -> str:
         return f"{DRAFTS}{self.release.version}-{self.channel}{END}"
 
-    def _write(self, files):
+    def _write(self, files: list[tuple[str, bytes]]) -> None:
         self.tree.add_host_files()
         for i, (name, data) in enumerate(files, 1):
             # A difference that replaces one must not look as old as that to a server.
@@ -187,7 +200,7 @@ class Put:
                 self.done.written.append(name)
             self.progress("writing", i, len(files))
 
-    def _check_secrets(self, contents):
+    def _check_secrets(self, contents: Mapping[str, bytes]) -> None:
         for key, secret in self.seal.secrets().items():
             for name, data in contents.items():
                 if secret in data:
@@ -197,8 +210,8 @@ class Put:
                         "keep it in a file on the board that is in no release"
                     )
 
-    def _check_signed(self):
-        if self.tree.is_dry:
+    def _check_signed(self) -> None:
+        if self.tree.is_dry or self.target is None:
             return
         name = self.tree.folder / f"{self.channel}.manifest"
         self.seal.check(self.target.raw, name)
@@ -210,40 +223,41 @@ class Put:
                 "boards with a SignatureVerifier refuse it; publish it again with --key"
             )
         before = [s["key"] for s in split(self.head.raw)[1]] if self.head else []
-        if before and self.done.signed and not set(before) & set(self.done.signed):
+        if self.head and before and self.done.signed and not set(before) & set(self.done.signed):
             self.done.warnings.append(
                 f"{self.head.version} on {self.channel} is signed by {', '.join(before)}, and this release only by "
                 f"{', '.join(self.done.signed)}: boards that do not trust the new key yet refuse it; sign with both "
                 "(--key OLD --key NEW) until every board has installed a release that contains the new board key"
             )
 
-    def _write_draft(self, files):
+    def _write_draft(self, files: list[tuple[str, bytes]], draft: Path) -> Published:
         if self.target is None:
-            raise HostError(f"{self.channel} has {self.head.version}, which is newer: nothing to draft")
+            newer = self.head.version if self.head else "a release"
+            raise HostError(f"{self.channel} has {newer}, which is newer: nothing to draft")
         body = self.target.body
         with contextlib.suppress(OSError, HostError):
-            there = parse_manifest(self.draft.read_bytes(), self.draft)
+            there = parse_manifest(draft.read_bytes(), draft)
             if _but_for_time(there) == _but_for_time(self.target):
                 body = there.body
         self._write(files)
         # For `ota prune` and `ota releases`: boards do not look there.
         self.tree.write(self._draft_name(), body)
-        self.done.draft = str(self.draft)
-        if not self.draft.is_file() or self.draft.read_bytes() != body:
-            self.draft.write_bytes(body)
+        self.done.draft = str(draft)
+        if not draft.is_file() or draft.read_bytes() != body:
+            draft.write_bytes(body)
             self.done.written.append(self.done.draft)
         return self.done
 
-    def _note_legacy(self, shown):
+    def _note_legacy(self, shown: str) -> None:
         says = self.tree.read("version")
         if says is not None and self.target and not shown:
             text = says.decode(errors="replace")
             self.done.warnings.append(f"the legacy file `version` still says {text!r}: this is not for those devices")
 
 
-def _mb(size):
+def _mb(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _but_for_time(manifest):
+def _but_for_time(manifest: Manifest) -> tuple[dict[str, object], bytes]:
     return {**manifest.header, "time": 0}, manifest.lines()

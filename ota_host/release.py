@@ -12,18 +12,23 @@ The rules that every tree keeps:
 
 import functools
 import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
 from ota.errors import ManifestError
 from ota.version import compare, parse
 
 from . import bootcheck, delta, git, imports, keep, legacy, mend, mpy, sources
+from .config import Config
 from .errors import ConfigError, HostError
+from .keys import Seal
 from .put import Published, Put
 from .rules import Rules
+from .shared_types import Entry, Header, Progress, Requires
 from .terms import Terms, first_tag, header_line, line
-from .tree import parse_manifest
+from .tree import Manifest, Tree, parse_manifest
 
 _AS_SOURCE = ("boot.py", "main.py")  # MicroPython starts these by name
 
@@ -37,15 +42,15 @@ class Build:
     """
 
     project: str
-    entries: list
-    contents: dict
-    files: dict
-    requires: dict
-    warnings: list
-    keep: list = field(default_factory=list)
+    entries: list[Entry]
+    contents: dict[str, bytes]
+    files: dict[str, bytes]
+    requires: Requires
+    warnings: list[str]
+    keep: list[str] = field(default_factory=list)
 
 
-def build(config, progress=None):
+def build(config: Config, progress: Progress | None = None) -> Build:
     """Collect, check and compile the files of a project; writes nothing.
 
     Args:
@@ -75,19 +80,23 @@ def build(config, progress=None):
             + "; move ota.boot() to the first lines"
         )
     warnings += imports.hiding(board) + sources.not_on_fat(board)
-    requires = {"platform": config.platform} if config.platform else {}
+    requires: Requires = {"platform": config.platform} if config.platform else {}
     requires.update(_mpy_version(board))
     requires.update(_architectures(board))
-    entries, contents = [], {}
+    entries: list[Entry] = []
+    contents: dict[str, bytes] = {}
     for path in sorted(board):
         data = board[path]
         digest = sha256(data).hexdigest()
         contents[digest] = data
-        entries.append({"p": path, "s": len(data), "h": digest, **({"c": 1} if path in critical else {})})
+        entry: Entry = {"p": path, "s": len(data), "h": digest}
+        if path in critical:
+            entry["c"] = 1
+        entries.append(entry)
     return Build(config.project, entries, contents, files, requires, warnings, config.keep)
 
 
-def _check_boot(files, is_legacy):
+def _check_boot(files: Mapping[str, bytes], is_legacy: bool) -> list[str]:
     source = files.get("boot.py")
     if source is None:
         return ["there is no boot.py: boards keep the one they have, and it must call ota.boot()"]
@@ -96,15 +105,19 @@ def _check_boot(files, is_legacy):
         if bootcheck.is_whole(source):
             return []
         return [
-            "boot.py: this PC's Python cannot parse it, though MicroPython can, so it was only searched line by line; make "
-            "sure that it calls ota.boot() before anything that may fail"
+            (
+                "boot.py: this PC's Python cannot parse it, though MicroPython can, so it was only searched line by line; "
+                "make sure that it calls ota.boot() before anything that may fail"
+            )
         ]
     if is_legacy:
         for path in ("boot.py", "main.py"):
             if path in files and bootcheck.calls_ota_update(bootcheck.parse(path, files[path])):
                 return [
-                    "boot.py does not call ota.boot(): an install that loses power is repaired only when "
-                    f"{path} reaches ota_update; put `import ota; ota.boot()` on the first lines of boot.py"
+                    (
+                        "boot.py does not call ota.boot(): an install that loses power is repaired only when "
+                        f"{path} reaches ota_update; put `import ota; ota.boot()` on the first lines of boot.py"
+                    )
                 ]
     raise HostError(
         "boot.py does not call ota.boot() when it is imported: a board would neither finish nor undo "
@@ -112,8 +125,11 @@ def _check_boot(files, is_legacy):
     )
 
 
-def _ship_compiled(files, compiled, warnings, stays):
-    board, source_of = {}, {}
+def _ship_compiled(
+    files: Mapping[str, bytes], compiled: Mapping[str, bytes | None], warnings: list[str], stays: Callable[[str], bool]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    board: dict[str, bytes] = {}
+    source_of: dict[str, bytes] = {}
     for path, data in files.items():
         code = compiled.get(path)
         target = path
@@ -124,7 +140,7 @@ def _ship_compiled(files, compiled, warnings, stays):
                 target = path[:-3] + ".mpy"
                 if target in files:
                     raise HostError(f"{path} compiles to {target}, which the source folder has too")
-        board[target] = data if target == path else code
+        board[target] = data if target == path or code is None else code
         if path.endswith(".py"):
             source_of[target] = data
     sources.check_tree(board)
@@ -133,8 +149,8 @@ def _ship_compiled(files, compiled, warnings, stays):
     return board, source_of
 
 
-def _mpy_version(board):
-    found = {}
+def _mpy_version(board: Mapping[str, bytes]) -> Requires:
+    found: dict[int, str] = {}
     for path, data in board.items():
         if path.endswith(".mpy"):
             number = mpy.version_of(data)
@@ -144,12 +160,12 @@ def _mpy_version(board):
     if len(found) > 1:
         (a, first), (b, second), *_ = sorted(found.items())
         raise HostError(f"{first} has .mpy version {a} and {second} has {b}: no board runs both")
-    return {"mpy": n for n in found}
+    return {"mpy": next(iter(found))} if found else {}
 
 
-def _architectures(board):
+def _architectures(board: Mapping[str, bytes]) -> Requires:
     native = {path: abi for path, data in board.items() if path.endswith(".mpy") and (abi := mpy.native_abi(data))}
-    able = None
+    able: set[int] | None = None
     for path, (architecture, version) in sorted(native.items()):
         name = _processor(architecture)
         boards = mpy.runs_on(architecture)
@@ -168,11 +184,11 @@ def _architectures(board):
     return {"arch": sorted(able)} if able else {}
 
 
-def _processor(number):
+def _processor(number: int) -> str:
     return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else f"architecture {number}"
 
 
-def choose_version(given, config):
+def choose_version(given: str | None, config: Config) -> str:
     """The version to publish: `given`, else that of ota.toml, else the tag of the work tree.
 
     Raises:
@@ -182,7 +198,7 @@ def choose_version(given, config):
     return check_version(version or _git_tag(config))
 
 
-def check_version(version):
+def check_version(version: str) -> str:
     """Return `version` when it is of Semantic Versioning; raises ConfigError."""
     try:
         parse(version)
@@ -191,7 +207,7 @@ def check_version(version):
     return version
 
 
-def _git_tag(config):
+def _git_tag(config: Config) -> str:
     # The highest version among the tags of the commit, when the files of the release are those of the commit.
     tags = git.tags(config.source_folder)
     versions = sorted(filter(_is_version, tags))
@@ -204,20 +220,18 @@ def _git_tag(config):
     changed = _changed(config)
     if changed:
         verb = "differs" if len(changed) == 1 else "differ"
-        raise ConfigError(
-            f"no version: {sources.some(changed)} {verb} from the git tag {tag}; commit and tag, or give --version"
-        )
+        raise ConfigError(f"no version: {sources.some(changed)} {verb} from the git tag {tag}; commit and tag, or give --version")
     return tag
 
 
-def _is_version(tag):
+def _is_version(tag: str) -> bool:
     try:
         return bool(parse(tag))
     except ManifestError:
         return False
 
 
-def _changed(config):
+def _changed(config: Config) -> list[str]:
     # The files of the release that are not as in the commit, and those of the commit that are gone.
     changed = git.differing(config.source_folder) or set()
     search = sources.Search(config)
@@ -229,26 +243,26 @@ def _changed(config):
     return sorted(found + gone)
 
 
-def _upwards(path):
+def _upwards(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:i]) for i in range(1, len(parts) + 1)]
 
 
 def publish(
-    made,
-    tree,
-    version,
+    made: Build,
+    tree: Tree,
+    version: str,
     *,
-    channel="stable",
-    layout="none",
-    terms=None,
-    deltas=delta.KEPT,
-    compress=True,
-    seal=None,
-    draft=None,
-    allow=None,
-    progress=None,
-):
+    channel: str = "stable",
+    layout: str = "none",
+    terms: Terms | None = None,
+    deltas: int = delta.KEPT,
+    compress: bool = True,
+    seal: Seal | None = None,
+    draft: Path | None = None,
+    allow: Rules | None = None,
+    progress: Progress | None = None,
+) -> Published:
     """Publish a build; the same content under the same version again changes nothing.
 
     Args:
@@ -294,7 +308,7 @@ def publish(
         return put.run(made.contents, files, old, version if old else "")
 
 
-def _seq(tree, version, channel):
+def _seq(tree: Tree, version: str, channel: str) -> int:
     # That of a new release; of one whose manifest is damaged what it had, or a number that moves no board.
     name = f"releases/{version}.manifest"
     seqs = tree.seqs()
@@ -306,10 +320,10 @@ def _seq(tree, version, channel):
     return tree.next_seq()
 
 
-def _first(made, version, seq, entries):
+def _first(made: Build, version: str, seq: int, entries: Iterable[Entry]) -> Manifest:
     lines = b"".join(map(line, entries))
-    header = {"ota": 1, "project": made.project, "version": version, "seq": seq}
-    header.update(files=len(made.entries), size=sum(e["s"] for e in made.entries))
+    header: Header = {"ota": 1, "project": made.project, "version": version, "seq": seq}
+    header["files"], header["size"] = len(made.entries), sum(e["s"] for e in made.entries)
     if made.requires:
         header["requires"] = made.requires
     header.update(keep.header_key(made.keep))
@@ -317,21 +331,21 @@ def _first(made, version, seq, entries):
 
 
 def republish(
-    tree,
-    origin,
+    tree: Tree,
+    origin: str,
     *,
-    channel="stable",
-    version=None,
-    keeps=(),
-    layout="none",
-    terms=None,
-    deltas=delta.KEPT,
-    compress=True,
-    seal=None,
-    draft=None,
-    allow=None,
-    progress=None,
-):
+    channel: str = "stable",
+    version: str | None = None,
+    keeps: Collection[str] = (),
+    layout: str = "none",
+    terms: Terms | None = None,
+    deltas: int = delta.KEPT,
+    compress: bool = True,
+    seal: Seal | None = None,
+    draft: Path | None = None,
+    allow: Rules | None = None,
+    progress: Progress | None = None,
+) -> Published:
     """Publish the content of the release `origin` again, so that boards of the channel go (back) to it.
 
     A channel that is behind `origin` simply gets it. Else the content needs a new `seq`, and so a
@@ -350,34 +364,37 @@ def republish(
             raise HostError(f"{tree.folder}: there is no release {origin}; there are: {there}")
         contents = contents_of(tree, source)
         head = tree.sound(channel + ".manifest") or mend.remainder(tree, channel)
-        release, new = _choose(tree, source, head, channel, version)
-        if new:
-            forms = delta.Forms(tree, contents, delta.bases(tree, channel, new, deltas), compress, progress)
-            release = _again(source, new, tree.next_seq(), forms.lines(source.entries), keeps)
-        files, gone = (forms.files, []) if new else delta.mended(tree, release, contents)
+        release = _choose(tree, source, head, channel, version)
+        if isinstance(release, str):
+            forms = delta.Forms(tree, contents, delta.bases(tree, channel, release, deltas), compress, progress)
+            release = _again(source, release, tree.next_seq(), forms.lines(source.entries), keeps)
+            files = forms.files
+            gone: list[str] = []
+        else:
+            files, gone = delta.mended(tree, release, contents)
         shown = version or first_tag(source.version)
         old, lost = legacy_again(tree, source, contents, layout, shown)
         put = Put(tree, release, channel, terms, [*notes, *gone, *lost], seal, draft, progress, allow=allow)
         return put.run(contents, files, old, shown if old and not lost else "")
 
 
-def _choose(tree, source, head, channel, version):
+def _choose(tree: Tree, source: Manifest, head: Manifest | None, channel: str, version: str | None) -> Manifest | str:
     # The release that has the content of `source` for the channel, or the version of one to make.
     if version:
         release = tree.release(check_version(version))
         if release and identity(release) != identity(source):
             raise HostError(f"version {version} is taken by other content than that of {source.version}")
-        return release, "" if release else version
+        return release or version
     # Of a damaged channel it is not known what its boards have: the newest release is never older.
     is_lost = not head and channel in tree.channel_names() and source.version != tree.newest()[0]
     if not is_lost and (not head or head.seq <= source.seq):
-        return source, ""
+        return source
     if head and identity(head) == identity(source):
-        return tree.release(head.version) or head, ""
-    return None, _tag(source.version, tree.next_seq())
+        return tree.release(head.version) or head
+    return _tag(source.version, tree.next_seq())
 
 
-def previous(tree, channel):
+def previous(tree: Tree, channel: str) -> str:
     """The version that a rollback of the channel goes to: the release before the one whose content it has.
 
     Raises:
@@ -387,9 +404,7 @@ def previous(tree, channel):
     if channel not in channels:
         raise HostError(f"{tree.folder}: there is no channel {channel}; there are: {', '.join(channels) or 'none'}")
     if len(channels) > 1:
-        raise HostError(
-            f"{tree.folder}: the channels {', '.join(channels)} share the releases, so name the one to go back to"
-        )
+        raise HostError(f"{tree.folder}: the channels {', '.join(channels)} share the releases, so name the one to go back to")
     releases = tree.releases()
     now = identity(channels[channel])
     first = next((m for m in releases if identity(m) == now), channels[channel])
@@ -399,57 +414,60 @@ def previous(tree, channel):
     return before[-1].version
 
 
-def _tag(version, seq):
+def _tag(version: str, seq: int) -> str:
     version = first_tag(version)
     return f"{version}{'.' if '+' in version else '+'}rollback.{seq}"
 
 
-def identity(release):
+def identity(release: Manifest) -> tuple[str, dict[str, object], list[dict[str, object]]]:
     """What the version of a Manifest stands for; the rest is for whom and how long."""
     requires = {k: v for k, v in release.header.get("requires", {}).items() if v}
     return release.header["project"], requires, [_content(e) for e in release.entries]
 
 
-def _content(entry):
+def _content(entry: Entry) -> dict[str, object]:
     return {key: entry[key] for key in ("p", "s", "h", "c") if key in entry}
 
 
-def _check_same(made, release):
+def _check_same(made: Build, release: Manifest) -> None:
     project, requires, entries = identity(release)
     where = f"version {release.version} is published already"
     keeps = release.header.get("keep", []), keep.header_key(made.keep).get("keep", [])
     for what, there, new in (("project", project, made.project), ("requires", requires, made.requires), ("keep", *keeps)):
         if there != new:
             raise HostError(f"{where} with {what} {there!r}, this one has {new!r}; give it a new version")
-    there, new = ({e["p"]: e for e in es} for es in (entries, map(_content, made.entries)))
-    differs = sorted(path for path in there.keys() | new.keys() if there.get(path) != new.get(path))
+    had, has = ({str(e["p"]): e for e in es} for es in (entries, map(_content, made.entries)))
+    differs = sorted(path for path in had.keys() | has.keys() if had.get(path) != has.get(path))
     if differs:
         some = ", ".join(differs[:5]) + (f" and {len(differs) - 5} more" if len(differs) > 5 else "")
         raise HostError(f"{where} with other content ({some}); give this one a new version")
 
 
-def _again(source, version, seq, entries, keeps):
+def _again(source: Manifest, version: str, seq: int, entries: Iterable[Entry], keeps: Collection[str]) -> Manifest:
     header = {key: value for key, value in source.header.items() if key not in ("channel", "time", "expires", "crc", "rollout")}
-    header.update(version=version, seq=seq, **keep.header_key(header.get("keep", []), keeps))
+    header.update(version=version, seq=seq, **keep.header_key(source.header.get("keep", []), keeps))
     return parse_manifest(header_line(header) + b"".join(map(line, entries)), "the new manifest")
 
 
-def contents_of(tree, release):
+def contents_of(tree: Tree, release: Manifest) -> dict[str, bytes]:
     """The contents of a release: SHA-256 in hex -> bytes; raises HostError when one is gone or damaged."""
-    contents = {}
+    contents: dict[str, bytes] = {}
     for entry in release.entries:
         name = tree.blob(entry["h"])
         data = tree.read(name)
         found = "no such file" if data is None else sha256(data).hexdigest()
-        if found != entry["h"]:
+        if data is None or found != entry["h"]:
             raise HostError(f"{tree.folder / name}: the content of {entry['p']} is gone: {found}")
         contents[entry["h"]] = data
     return contents
 
 
-def legacy_again(tree, source, contents, layout, version):
+def legacy_again(
+    tree: Tree, source: Manifest, contents: Mapping[str, bytes], layout: str, version: str
+) -> tuple[dict[str, bytes], list[str]]:
     # Old devices go back by the old tag, whose files mostly are there. Sources of .mpy must be.
-    old, lost = {}, []
+    old: dict[str, bytes] = {}
+    lost: list[str] = []
     if layout == "none":
         return old, lost
     for entry in source.entries:
@@ -457,10 +475,11 @@ def legacy_again(tree, source, contents, layout, version):
         data = contents[entry["h"]]
         if path.endswith(".mpy"):
             path = path[:-4] + ".py"
-            data = tree.read(legacy.name(layout, version, path))
-            if data is None:
+            there = tree.read(legacy.name(layout, version, path))
+            if there is None:
                 lost.append(f"the tree has no source of {entry['p']}: devices of the legacy layout stay where they are")
                 continue
+            data = there
         old[legacy.name(layout, version, path)] = data
     return old, lost
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from .prune import live_drafts
+from .shared_types import Entry
 from .terms import AGAIN, first_tag
 from .tree import DRAFTS, END, Manifest, Tree
 
 LIVE, DRAFT, REPLACED, WITHDRAWN = "live", "draft", "replaced", "withdrawn"
+
+
+class OnChannel(TypedDict):
+    """How a channel has a release."""
+
+    rollout: float
+    expires: int
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Row:
     version: str
     seq: int
     state: str
-    channels: dict[str, dict]
+    channels: dict[str, OnChannel]
     published: int
     files: int
     bytes: int
@@ -63,9 +72,7 @@ def listing(folder: Path) -> Listing:
     return found
 
 
-def _row(
-    tree: Tree, manifest: Manifest, name: str, state: str, releases: list[Manifest], heads: dict[str, Manifest]
-) -> Row:
+def _row(tree: Tree, manifest: Manifest, name: str, state: str, releases: list[Manifest], heads: dict[str, Manifest]) -> Row:
     base = max((m for m in releases if m.seq < manifest.seq), key=lambda m: m.seq, default=None)
     files, size = fetched(base, manifest)
     header = manifest.header
@@ -96,7 +103,7 @@ def fetched(old: Manifest | None, new: Manifest) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def _least(entry: dict, base: str) -> int:
+def _least(entry: Entry, base: str) -> int:
     forms = [entry["s"], entry.get("z", entry["s"])]
     return min([*forms, entry["d"][base[:16]]] if base[:16] in entry.get("d", {}) else forms)
 

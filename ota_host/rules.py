@@ -1,10 +1,13 @@
 """What a release must keep beside what the channel has now, whoever made it: checked before anything is written."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import imports, keep, sources
 from .bootcheck import is_vital
+from .clock import Witness
 from .errors import HostError
+from .tree import Manifest
 
 FROZEN = "frozen"
 _SHOWN = 5  # names in a message
@@ -23,14 +26,14 @@ class Rules:
     library: str = "files"
     early_imports: bool = False
     clock: bool = False
-    witness: tuple | None = None
+    witness: Witness | None = None
 
     @property
-    def is_frozen(self):
+    def is_frozen(self) -> bool:
         return self.library == FROZEN
 
 
-def check(release, heads, channel, rules):
+def check(release: Manifest, heads: Mapping[str, Manifest], channel: str, rules: Rules) -> list[str]:
     """Check a release (Manifest) by its paths.
 
     Args:
@@ -64,20 +67,20 @@ def check(release, heads, channel, rules):
                 'firmware of every board, put library = "frozen" into ota.toml'
             )
         imports.check_moved(old, paths, name, head.version)
-    head = heads.get(channel)
-    notes += keep.notes(release, head)
-    if head and head.seq < release.seq:
+    now = heads.get(channel)
+    notes += keep.notes(release, now)
+    if now and now.seq < release.seq:
         if not rules.early_imports:
-            check_early(head, release, channel)
-        notes += changed_kinds(head, release)
+            check_early(now, release, channel)
+        notes += changed_kinds(now, release)
     return notes
 
 
-def _has_library(manifest):
+def _has_library(manifest: Manifest) -> bool:
     return imports.has_library(entry["p"] for entry in manifest.entries)
 
 
-def check_early(old, new, channel):
+def check_early(old: Manifest, new: Manifest, channel: str) -> None:
     """Refuse changes of which a board could boot into one without the other.
 
     Files that boot.py imports before `ota.boot()` are replaced one by one, and at a power cut boot.py runs
@@ -104,21 +107,21 @@ def check_early(old, new, channel):
         )
 
 
-def _module(path):
+def _module(path: str) -> str:
     # What imports it: net.py, net.mpy, lib/net.py and net/__init__.py are one module.
     path = path.removeprefix("lib/")
     return (imports.stem(path) or path).removesuffix("/__init__")
 
 
-def _contents(manifest, modules):
-    found = {}
+def _contents(manifest: Manifest, modules: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+    found: dict[str, set[tuple[str, str]]] = {}
     for e in manifest.entries:
         if _module(e["p"]) in modules:
             found.setdefault(_module(e["p"]), set()).add((e["p"], e["h"]))
     return found
 
 
-def changed_kinds(old, new):
+def changed_kinds(old: Manifest, new: Manifest) -> list[str]:
     """A line (str) for paths that change between file and folder, and one for those that change only in case.
 
     Args:
@@ -144,13 +147,13 @@ def changed_kinds(old, new):
     return lines
 
 
-def _parts(paths):
+def _parts(paths: Collection[str]) -> dict[str, str]:
     # Every path and every folder above one -> its kind.
     folders = {"/".join(path.split("/")[:i]) for path in paths for i in range(1, path.count("/") + 1)}
     return {**dict.fromkeys(paths, "file"), **dict.fromkeys(folders, "folder")}
 
 
-def _some(paths):
+def _some(paths: Sequence[str]) -> str:
     shown = paths[:_SHOWN]
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     return ", ".join(shown) + more

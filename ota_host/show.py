@@ -4,41 +4,54 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
+
+from .shared_types import Progress as Tell
+from .shared_types import Request
+
+if TYPE_CHECKING:
+    from .audit import Report
+    from .preview import FileNote, Preview
+    from .prune import Pruned
+    from .put import Published
+    from .releases import Listing
 
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 out = Console(soft_wrap=True, highlight=False)
 
 
-def error(message):
+def error(message: object) -> None:
     """One line that says why it failed."""
     err.print(Text.assemble(("error: ", "bold red"), " ".join(str(message).split("\n"))))
 
 
-def warning(message):
+def warning(message: object) -> None:
     """One line about what may surprise."""
     err.print(Text.assemble(("warning: ", "yellow"), str(message)))
 
 
-def as_json(value):
+def as_json(value: object) -> None:
     """One line of JSON for a script."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 @contextlib.contextmanager
-def progress():
+def progress() -> Iterator[Tell]:
     """Gives a callable (what, done, total) that draws a bar, on a terminal, while it is used."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
-        def tell(what, done, total):
+        def tell(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done)
@@ -46,12 +59,12 @@ def progress():
         yield tell
 
 
-def count(number, noun, plural=""):
+def count(number: int, noun: str, plural: str = "") -> str:
     """`1 file`, `2 files`; `plural` where an s does not make it."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
-def published(done):
+def published(done: "Published") -> None:
     """What a publication did."""
     for message in done.warnings:
         warning(message)
@@ -69,18 +82,18 @@ def published(done):
         out.print(Text(f"nothing to do: {head} is published already"))
 
 
-def size_of(number):
+def size_of(number: int) -> str:
     """A number of bytes in words."""
     return decimal(number).replace("1 bytes", "1 byte") if number == 1 else decimal(number)
 
 
-def largest(files):
+def largest(files: "Iterable[FileNote]") -> None:
     """The largest files of a release (dicts with `path` and `size`)."""
     shown = ", ".join(f"{file['path']} ({size_of(file['size'])})" for file in files)
     out.print(Text(f"largest: {shown}"))
 
 
-def previewed(made):
+def previewed(made: "Preview") -> None:
     """What a publication would change."""
     for message in made.warnings:
         warning(message)
@@ -95,13 +108,13 @@ def previewed(made):
     out.print(Text(f"  {since if made.previous else f'{made.channel} has no release yet'}"))
     if made.fetch:
         who = f"a board with {made.previous}" if made.previous else "a board with none of it"
-        sizes = f"{made.fetch['raw']} bytes; {made.fetch['compressed']} compressed; {made.fetch['delta']} with deltas"
-        out.print(Text(f"{who} fetches {sizes}"))
+        amounts = f"{made.fetch['raw']} bytes; {made.fetch['compressed']} compressed; {made.fetch['delta']} with deltas"
+        out.print(Text(f"{who} fetches {amounts}"))
         largest(made.largest)
     out.print("nothing was written")
 
 
-def audited(reports, is_fixed=False):
+def audited(reports: "Sequence[Report]", is_fixed: bool = False) -> None:
     """A table of the channels, what was repaired, and every problem."""
     for report in reports:
         table = Table(title=f"{report.project or '?'}: {report.folder}", title_justify="left")
@@ -126,7 +139,7 @@ def audited(reports, is_fixed=False):
         err.print(Text("`ota verify --fix` repairs what the rest of the tree allows"))
 
 
-def listed(found):
+def listed(found: "Listing") -> None:
     """A table of the releases of a project."""
     table = Table(title=f"{found.project or '?'}: {found.folder}", title_justify="left")
     for column in ("version", "seq", "state", "published", "files", "size", "update"):
@@ -142,7 +155,7 @@ def listed(found):
         warning(f"{found.folder}/{name} is damaged and not in this list; `ota verify --fix` repairs what it can")
 
 
-def pruned(done):
+def pruned(done: "Pruned") -> None:
     """What was removed, or would be."""
     if done.dry_run:
         for name in done.removed:
@@ -153,7 +166,7 @@ def pruned(done):
     out.print(Text(f"{verb} {what}{names}; kept {', '.join(done.kept) or 'none'}"))
 
 
-def serving(root, urls, host):
+def serving(root: Path, urls: Sequence[str], host: str) -> None:
     """Where the releases of the projects in `root` (Path) are, ready to paste; `urls` (list of str) lead to `root`."""
     projects = sorted({path.parent.name for path in root.glob("*/*.manifest")}) or ["<project>"]
     out.print(Text(f"serving {root}; Ctrl-C ends it"))
@@ -164,7 +177,7 @@ def serving(root, urls, host):
         out.print(Text("only this PC reaches it; for boards: ota serve --host 0.0.0.0"))
 
 
-def request(entry):
+def request(entry: Request) -> None:
     """A line for one request to the server."""
     color = "red" if entry["status"] >= 400 else "green" if entry["status"] in (200, 206) else "cyan"
     who = entry["client"] + (f" ({entry['agent']})" if entry["agent"] else "")

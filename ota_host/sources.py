@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def collect(config: Config) -> Collected:
     return Collected({path: files[path] for path in sorted(files)}, search.warnings())
 
 
-def check(path):
+def check(path: str) -> None:
     """Check that a board may hold `path`; raises HostError."""
     try:
         check_path(path)
@@ -78,7 +78,7 @@ def check(path):
         )
 
 
-def check_tree(paths):
+def check_tree(paths: Collection[str]) -> None:
     """Refuse paths of one release that cannot lie beside one another.
 
     Raises:
@@ -93,13 +93,13 @@ def check_tree(paths):
     check_case(paths)
 
 
-def check_case(paths):
+def check_case(paths: Iterable[str]) -> None:
     """Refuse paths that FAT, where names fold case, takes for the same file or folder.
 
     Raises:
         HostError: naming both.
     """
-    seen = {}
+    seen: dict[str, str] = {}
     for path in sorted(paths):
         parts = path.split("/")
         for i in range(1, len(parts) + 1):
@@ -109,14 +109,16 @@ def check_case(paths):
                 raise HostError(f"paths {other!r} and {part!r} differ only in case: FAT takes them for one")
 
 
-def not_on_fat(paths) -> list[str]:
+def not_on_fat(paths: Iterable[str]) -> list[str]:
     """A line for the paths that boards with FAT cannot hold, and so never install."""
     bad = [path for path in sorted(paths) if _NOT_ON_FAT.search(path)]
     if not bad:
         return []
     return [
-        f"{some(bad)}: FAT allows none of \" * < > ? | in a name, so boards with FAT would refuse the release; rename the "
-        "file, unless all your boards have littlefs"
+        (
+            f'{some(bad)}: FAT allows none of " * < > ? | in a name, so boards with FAT would refuse the release; '
+            "rename the file, unless all your boards have littlefs"
+        )
     ]
 
 
@@ -197,7 +199,7 @@ class Search:
         lines = []
         if self.ignored:
             lines.append(
-                f"left out because git ignores it: {some(self.ignored)}; to publish one, put \"!/{self.ignored[0]}\" into "
+                f'left out because git ignores it: {some(self.ignored)}; to publish one, put "!/{self.ignored[0]}" into '
                 "`exclude` in ota.toml"
             )
         if self.empty:
@@ -234,7 +236,7 @@ class Search:
                 self._check_link(path, entry, real)
                 if real not in above:
                     yield from self._walk(entry.path, path + "/", (*above, real))
-            elif self._include.match_file(path) and not self._excluded(path, real and not os.path.exists(real)):
+            elif self._include.match_file(path) and not self._excluded(path, bool(real) and not os.path.exists(real)):
                 if real:
                     self._check_link(path, entry, real)
                 if not stat.S_ISREG(os.stat(entry.path).st_mode):
@@ -258,7 +260,7 @@ class Search:
         taken_back = self._exclude.check_file(path + "/" if is_folder else path).include is False
         return not taken_back and self._git(path, is_folder)
 
-    def _check_link(self, path: str, entry: os.DirEntry, real: str) -> None:
+    def _check_link(self, path: str, entry: os.DirEntry[str], real: str) -> None:
         if Path(real).is_relative_to(self._real) and os.path.exists(real):
             return
         to = os.readlink(entry.path) if entry.is_symlink() else real
@@ -273,7 +275,7 @@ class Search:
         )
 
 
-def _entries(folder: str | Path) -> list[os.DirEntry]:
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda e: e.name)

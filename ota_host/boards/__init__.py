@@ -20,8 +20,10 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, Any, TypeVar, cast
 
 from .firmware import FirmwareUnavailable, pico_w_firmware
 from .images import read_tree
@@ -39,10 +41,13 @@ while not wlan.isconnected():
 """
 
 
+_Found = TypeVar("_Found", bytes, list[str])
+
+
 class BoardError(Exception):
     """A board did not do what was asked of it; `output` is what it said."""
 
-    def __init__(self, message, output=""):
+    def __init__(self, message: str, output: str = "") -> None:
         super().__init__(message)
         self.output = output
 
@@ -65,7 +70,7 @@ class Options:
     reboot: bool = True
     uf2: str | None = None
 
-    def arguments(self):
+    def arguments(self) -> list[str]:
         """The same as arguments of the supervisor."""
         given = {"size": self.size_kib, "block": self.block, "page": self.page, "fs": self.fs, "heap": self.heap}
         given.update({"cut-at": self.cut_at, "torn": self.torn})
@@ -74,7 +79,9 @@ class Options:
         return words + (["--uf2", str(self.uf2)] if self.uf2 else [])
 
 
-def start(kind, flash, *, link=None, env=None, **options):
+def start(
+    kind: str, flash: str | Path, *, link: str | Path | None = None, env: Mapping[str, str] | None = None, **options: Any
+) -> "Board":
     """Switch a board on.
 
     Args:
@@ -109,7 +116,7 @@ def start(kind, flash, *, link=None, env=None, **options):
 class Board:
     """A board under power. `port` is the path that mpremote opens, `flash` its image. Made by `start`."""
 
-    def __init__(self, kind, flash, link, options, env):
+    def __init__(self, kind: str, flash: str | Path, link: str | Path | None, options: Options, env: Mapping[str, str]) -> None:
         self.kind, self.flash, self.options = kind, Path(flash).absolute(), options
         self._logs = {name: Path("%s.%s" % (self.flash, name)) for name in ("log", "ctl", "ops")}
         self._from = {name: _size(path) for name, path in self._logs.items()}
@@ -118,30 +125,31 @@ class Board:
         argv += options.arguments() + [word for k, v in env.items() for word in ("--env", "%s=%s" % (k, v))]
         argv += ["--link", str(Path(link).absolute())] if link else []
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self._orders, self._answers = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
         self._unread = b""
         self.port = self._answer(60)["port"]
 
-    def __enter__(self):
+    def __enter__(self) -> "Board":
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
     # What is said
 
-    def log(self):
+    def log(self) -> list[str]:
         """The control lines since the board was started, in order: see `ota_host.boards.supervisor`."""
         return self._since("ctl", self._from["ctl"]).decode(errors="replace").splitlines()
 
-    def output(self):
+    def output(self) -> str:
         """Everything the board said on its serial line since it was started, whoever read it; line ends are "\\n"."""
         return _text(self._since("log", self._from["log"]))
 
-    def ops(self):
+    def ops(self) -> int:
         """Number of flash operations since power-on."""
         return _size(self._logs["ops"])
 
-    def wait_for(self, text, timeout=10.0):
+    def wait_for(self, text: str, timeout: float = 10.0) -> str:
         """Wait until the serial line says `text`: since the last `power_on`, and after what the last `wait_for` found.
 
         Returns:
@@ -153,20 +161,20 @@ class Board:
         # Boards end lines with "\r\n", the unix port with "\n".
         wanted = re.compile(re.escape(text.encode()).replace(b"\\\n", b"\r?\n"))
         said = self._wait(lambda: self._since("log", self._seen), wanted.search, timeout, "say %r" % text)
-        end = wanted.search(said).end()
+        end = next(wanted.finditer(said)).end()
         self._seen += end
         return _text(said[:end])
 
-    def wait_for_log(self, text, timeout=10.0, count=1):
+    def wait_for_log(self, text: str, timeout: float = 10.0, count: int = 1) -> str:
         """Wait until `count` control lines begin with `text`; returns the last of them."""
 
-        def enough(lines):
+        def enough(lines: list[str]) -> bool:
             return sum(line.startswith(text) for line in lines) >= count
 
         lines = self._wait(self.log, enough, timeout, "log %r %d times" % (text, count))
         return [line for line in lines if line.startswith(text)][count - 1]
 
-    def _wait(self, look, enough, timeout, what):
+    def _wait(self, look: Callable[[], _Found], enough: Callable[[_Found], object], timeout: float, what: str) -> _Found:
         end = time.monotonic() + timeout
         while True:
             off = self.returncode is not None
@@ -174,13 +182,13 @@ class Board:
             if enough(found):
                 return found
             if off:
-                message = "the board is off (exit code %d) and did not %s" % (self.returncode, what)
+                message = "the board is off (exit code %s) and did not %s" % (self.returncode, what)
                 raise BoardError(message, self.output())
             if time.monotonic() > end:
                 raise BoardError("the board did not %s within %g s" % (what, timeout), self.output())
             time.sleep(0.01)
 
-    def _since(self, name, place):
+    def _since(self, name: str, place: int) -> bytes:
         with contextlib.suppress(FileNotFoundError), self._logs[name].open("rb") as f:
             f.seek(place)
             return f.read()
@@ -188,7 +196,7 @@ class Board:
 
     # What is done
 
-    def mpremote(self, *args, timeout=60.0):
+    def mpremote(self, *args: object, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run mpremote on the board, as a process of its own.
 
         Args:
@@ -204,8 +212,8 @@ class Board:
         """
         argv = [sys.executable, "-m", "mpremote", "connect", self.port, *map(str, args)]
         resets = self._resets()
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(argv, text=True, **pipes) as p:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, text=True, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as p:
             end, reset_seen = time.monotonic() + timeout, None
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -223,7 +231,7 @@ class Board:
                     raise BoardReset("the board was reset during: %s" % call, out + err)
                 raise BoardError("not done within %g s: %s" % (timeout, call), out + err)
 
-    def exec(self, code, timeout=60.0, *, resume=False, may_reset=False):
+    def exec(self, code: str, timeout: float = 60.0, *, resume: bool = False, may_reset: bool = False) -> str:
         """Run Python code on the board.
 
         Args:
@@ -252,35 +260,35 @@ class Board:
             raise BoardError(done.stderr.strip() or done.stdout.strip() or "mpremote failed", done.stdout)
         return done.stdout
 
-    def _resets(self):
+    def _resets(self) -> int:
         return sum(line.startswith(("RESET", "WAKE", "CUT", "WATCHDOG", "CRASH", "NOR-VIOLATION")) for line in self.log())
 
-    def tree(self):
+    def tree(self) -> dict[str, bytes]:
         """The files in its flash, read from outside: see `read_tree`."""
         return read_tree(self.flash, self.kind, fs=self.options.fs, block=self.options.block)
 
     # Power
 
     @property
-    def returncode(self):
+    def returncode(self) -> int | None:
         """None while there is power to come; 99 after a power cut without `reboot`."""
         return self._process.poll()
 
-    def power_off(self):
+    def power_off(self) -> None:
         """Take the power away, whatever the board is doing."""
         self._order("off")
 
-    def power_on(self, cut_at=0, torn=None):
+    def power_on(self, cut_at: int = 0, torn: str | None = None) -> None:
         """Give it power; with `cut_at` it fails in that flash operation, of which `torn` happens."""
         self._seen = _size(self._logs["log"])
         self._order("on %d %s" % (cut_at, torn or self.options.torn))
 
-    def power_cycle(self, cut_at=0, torn=None):
+    def power_cycle(self, cut_at: int = 0, torn: str | None = None) -> None:
         """Off and on again."""
         self.power_off()
         self.power_on(cut_at, torn)
 
-    def every_cut(self, until=">>> ", *, torn=None, timeout=30.0):
+    def every_cut(self, until: str = ">>> ", *, torn: str | None = None, timeout: float = 30.0) -> Iterator[int]:
         """Let the power fail in every flash operation of what the board does after power-on, one after the other.
 
         Each round begins with the flash as it is now. The power comes back after the cut; when the board has then said
@@ -307,58 +315,58 @@ class Board:
                 return
             yield number
 
-    def _cuts(self):
+    def _cuts(self) -> int:
         return sum(line.startswith("CUT") for line in self.log())
 
-    def wait_off(self, timeout=60.0):
+    def wait_off(self, timeout: float = 60.0) -> int:
         """Wait until the board is off for good; returns the exit code (99: a power cut)."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise BoardError("the board still has power after %g s" % timeout, self.output()) from None
 
-    def stop(self):
+    def stop(self) -> None:
         """Switch off and forget; the flash image and its logs stay."""
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._orders.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
 
-    def _order(self, line):
+    def _order(self, line: str) -> None:
         try:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
+            self._orders.write(line.encode() + b"\n")
+            self._orders.flush()
         except OSError:
             raise BoardError("the board is off for good (exit code %s)" % self.returncode) from None
         self._answer(30)
 
-    def _answer(self, timeout):
+    def _answer(self, timeout: float) -> dict[str, str]:
         """The supervisor's next line."""
         end = time.monotonic() + timeout
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0, end - time.monotonic()))
-            data = os.read(self._process.stdout.fileno(), 4096) if ready else b""
+            ready, _, _ = select.select([self._answers], [], [], max(0, end - time.monotonic()))
+            data = os.read(self._answers.fileno(), 4096) if ready else b""
             if not data:
                 self.stop()
                 raise BoardError("the %s board gave no answer (exit code %s)" % (self.kind, self.returncode))
             self._unread += data
         line, self._unread = self._unread.split(b"\n", 1)
-        answer = json.loads(line)
+        answer: dict[str, str] = json.loads(line)
         if "error" in answer:
             self.stop()
             raise BoardError("cannot start the %s board: %s" % (self.kind, answer["error"]))
         return answer
 
 
-def _text(data):
+def _text(data: bytes) -> str:
     return data.decode(errors="replace").replace("\r\n", "\n")
 
 
-def _size(path):
+def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:

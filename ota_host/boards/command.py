@@ -7,11 +7,14 @@ import signal
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import OutsideError
+
+if TYPE_CHECKING:
+    from .supervisor import BoardOptions, Supervisor
 
 
 class Kind(str, enum.Enum):
@@ -41,8 +44,8 @@ class Torn(str, enum.Enum):
 
 def board(
     kind: Annotated[Kind, typer.Argument(help="unix starts at once; pico-w is the real firmware.")] = Kind.UNIX,
-    link: Annotated[Optional[Path], typer.Option(help="Path of the serial port; default: beside the flash.")] = None,
-    flash: Annotated[Optional[Path], typer.Option(help="Flash image to keep; default: a new one.")] = None,
+    link: Annotated[Path | None, typer.Option(help="Path of the serial port; default: beside the flash.")] = None,
+    flash: Annotated[Path | None, typer.Option(help="Flash image to keep; default: a new one.")] = None,
     size: Annotated[int, typer.Option(help="KiB of flash (unix).")] = 1024,
     block: Annotated[int, typer.Option(help="Bytes of an erase block (unix).")] = 4096,
     page: Annotated[int, typer.Option(help="Bytes programmed in one operation (unix).")] = 256,
@@ -51,7 +54,7 @@ def board(
     cut_at: Annotated[int, typer.Option(help="Lose power in this flash operation since power-on.")] = 0,
     torn: Annotated[Torn, typer.Option(help="How much of that operation happens.")] = Torn.HALF,
     no_reboot: Annotated[bool, typer.Option("--no-reboot", help="Exit with 99 after a power cut.")] = False,
-    uf2: Annotated[Optional[Path], typer.Option(help="Other firmware (pico-w).")] = None,
+    uf2: Annotated[Path | None, typer.Option(help="Other firmware (pico-w).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say where everything is as one line of JSON.")] = False,
 ) -> None:
     """Run a test board without hardware until Ctrl-C; mpremote connects to it as to a real one."""
@@ -63,7 +66,7 @@ def board(
         raise typer.Exit(_serve(options, as_json))
 
 
-def _serve(options, as_json):
+def _serve(options: "BoardOptions", as_json: bool) -> int:
     from .firmware import FirmwareUnavailable
     from .supervisor import Ended, Supervisor, build, end
 
@@ -83,7 +86,7 @@ def _serve(options, as_json):
     return code
 
 
-def _where(supervisor, options, as_json):
+def _where(supervisor: "Supervisor", options: "BoardOptions", as_json: bool) -> str:
     """What the user has to know, as text or as one line of JSON."""
     flash = options.flash
     if as_json:

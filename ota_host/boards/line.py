@@ -24,34 +24,34 @@ class SerialLine:
         log: path of the file that gets a copy of everything the board says.
     """
 
-    def __init__(self, link, log):
+    def __init__(self, link: str, log: str) -> None:
         self.link = os.path.abspath(link)
         self.master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self.master, False)
-        self._log = open(log, "ab", buffering=0)
+        self._log = open(log, "ab", buffering=0)  # noqa: SIM115  (until `close`)
         self._logged = 0
         self._pending = bytearray()
-        self._stuck_since = None
+        self._stuck_since: float | None = None
         self._unwatched = False
         self._make_link()
 
-    def _make_link(self):
+    def _make_link(self) -> None:
         fresh = "%s.%d" % (self.link, os.getpid())
         os.symlink(os.ttyname(self._slave), fresh)
         os.replace(fresh, self.link)
 
     @property
-    def waiting(self):
+    def waiting(self) -> bool:
         """Whether there is output that nobody has taken yet."""
         return bool(self._pending)
 
     @property
-    def full(self):
+    def full(self) -> bool:
         """Whether the board should be kept from saying more."""
         return len(self._pending) >= AHEAD and not self._unwatched
 
-    def send(self, data):
+    def send(self, data: bytes) -> None:
         """Pass on what the board said; never blocks."""
         if self._logged < LOG_LIMIT:
             self._log.write(data)
@@ -59,7 +59,7 @@ class SerialLine:
         self._pending += data
         self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         """Give the reader what it takes; after `PATIENCE` without one keep only the newest output."""
         taken = 0
         with contextlib.suppress(BlockingIOError):
@@ -77,14 +77,14 @@ class SerialLine:
             self._unwatched = True
             del self._pending[:-AHEAD]
 
-    def receive(self):
+    def receive(self) -> bytes:
         """What a program wrote to the port, or b"" when that was nothing."""
         try:
             return os.read(self.master, 4096)
         except OSError:
             return b""
 
-    def close(self):
+    def close(self) -> None:
         with contextlib.suppress(OSError):
             if os.readlink(self.link) == os.ttyname(self._slave):
                 os.unlink(self.link)

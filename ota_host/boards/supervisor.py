@@ -26,8 +26,14 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from .line import PATIENCE, SerialLine
+
+if TYPE_CHECKING:
+    from .pico import PicoBoard
+    from .unix import UnixBoard
 
 POWER_ON, HARD, WATCHDOG, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
 CAUSES = {POWER_ON: "power-on", HARD: "hard", WATCHDOG: "watchdog", DEEPSLEEP: "deepsleep", SOFT: "soft"}
@@ -39,10 +45,28 @@ CTRL_C = b"\x03"
 HELD = 0.002  # seconds until a Ctrl-C that has to wait is tried again
 
 
+class BoardOptions(Protocol):
+    """What a board is made of; see `parser`."""
+
+    kind: str
+    flash: str
+    link: str | None
+    size: int
+    block: int
+    page: int
+    fs: str
+    heap: str
+    cut_at: int
+    torn: str
+    reboot: bool
+    uf2: str | None
+    env: dict[str, str]
+
+
 class Ended(Exception):
     """The board stays off; `code` is the exit code of the supervisor."""
 
-    def __init__(self, code):
+    def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
 
@@ -57,19 +81,26 @@ class Supervisor:
         answer: called with one line of text for every order that is carried out.
     """
 
-    def __init__(self, board, options, commands=None, answer=print):
+    def __init__(
+        self,
+        board: "UnixBoard | PicoBoard",
+        options: BoardOptions,
+        commands: int | None = None,
+        answer: Callable[[str], object] = print,
+    ) -> None:
         self.board, self.options, self.commands, self.answer = board, options, commands, answer
         self.flash = os.path.abspath(options.flash)
         self.cut_at, self.torn = options.cut_at, options.torn
-        self.pid = self.terminal = self.control = None
+        self.pid = 0  # without power
+        self.terminal = self.control = -1
         self.problem = ""  # why the board did not start
         self._orders = b""
         self._ledger = self._take_ledger()
-        self._log = open(self.flash + ".ctl", "ab", buffering=0)
+        self._log = open(self.flash + ".ctl", "ab", buffering=0)  # noqa: SIM115  (until the end of `run`)
         board.prepare()
         self.line = SerialLine(options.link or self.flash + ".tty", self.flash + ".log")
 
-    def _take_ledger(self):
+    def _take_ledger(self) -> int:
         """Open the list of flash operations, a byte each, and with it take the flash for this board alone."""
         ledger = os.open(self.flash + ".ops", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -79,35 +110,35 @@ class Supervisor:
             raise OSError("another board runs on %s" % self.flash) from None
         return ledger
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         self._log.write(text.encode() + b"\n")
 
     # Power
 
-    def power_on(self):
+    def power_on(self) -> None:
         os.ftruncate(self._ledger, 0)
         self._boot(POWER_ON)
 
-    def _boot(self, cause):
+    def _boot(self, cause: int) -> None:
         self.control, control = os.pipe()
         done = os.fstat(self._ledger).st_size
         self.cause, self.last, self.ready = cause, "", False
         if cause != SOFT:
-            self.watchdog = None  # (timeout, deadline) in seconds
+            self.watchdog: tuple[float, float] | None = None  # (timeout, deadline) in seconds
             self._typed = b""
         self._lines = b""
         self._holds = False  # whether a Ctrl-C has to wait
         self.pid, self.terminal = self.board.start(cause, done, self.cut_at, self.torn, control, self._ledger)
         os.close(control)
 
-    def power_off(self):
+    def power_off(self) -> None:
         """Switch off, whatever the board is doing."""
-        if self.pid is None:
+        if not self.pid:
             return
         os.kill(self.pid, signal.SIGKILL)
         self._reap()
 
-    def _reap(self):
+    def _reap(self) -> int:
         """Take what the dead board still said, and forget it; returns its wait status."""
         while True:
             while self._from_terminal():
@@ -123,32 +154,35 @@ class Supervisor:
         self.line.send(self.board.rest())
         os.close(self.terminal)
         os.close(self.control)
-        self.pid = self.terminal = self.control = None
+        self.pid, self.terminal, self.control = 0, -1, -1
         return status
 
-    def _died(self):
+    def _died(self) -> None:
         """The program that was the board has ended: decide what that was, and go on as a board would."""
         started = self.ready
         code = os.waitstatus_to_exitcode(self._reap())
         started = started or self.ready
         if self.last in _REBOOTS:
-            return self._boot(_REBOOTS[self.last])
+            self._boot(_REBOOTS[self.last])
+            return
         if self.last.startswith(("CUT", "NOR-VIOLATION")):
             if not self.options.reboot:
                 raise Ended(CUT_EXIT)
             self.cut_at = 0
-            return self.power_on()
+            self.power_on()
+            return
         if not started:
             self.note("EXIT %d" % code)
             self.problem = "the board does not start: exit code %d%s" % (code, self._last_words())
             raise Ended(1)
         if code >= 0 and self.board.soft_resets:
             self.line.send(b"MPY: soft reboot\r\n")
-            return self._boot(SOFT)
+            self._boot(SOFT)
+            return
         self.note("CRASH %d" % -code if code < 0 else "EXIT %d" % code)
         self.power_on()
 
-    def _last_words(self):
+    def _last_words(self) -> str:
         """What the board said last, for a message."""
         with open(self.flash + ".log", "rb") as f:
             lines = f.read()[-1000:].decode(errors="replace").split("\n")
@@ -157,7 +191,7 @@ class Supervisor:
 
     # What comes from where
 
-    def _from_terminal(self):
+    def _from_terminal(self) -> bytes | None:
         try:
             data = os.read(self.terminal, 4096)
         except BlockingIOError:
@@ -168,7 +202,7 @@ class Supervisor:
             self.line.send(self.board.shown(data, self._type))
         return data
 
-    def _type(self, data):
+    def _type(self, data: bytes) -> None:
         self._typed = data + self._typed
         self._holds = False
         with contextlib.suppress(BlockingIOError, OSError):
@@ -181,7 +215,7 @@ class Supervisor:
                 else:
                     self._holds = True
 
-    def _from_control(self):
+    def _from_control(self) -> bool:
         while select.select([self.control], [], [], 0)[0]:
             data = os.read(self.control, 4096)
             if not data:
@@ -191,7 +225,7 @@ class Supervisor:
                 self._event(line.decode(errors="replace"))
         return True
 
-    def _event(self, line):
+    def _event(self, line: str) -> None:
         word = line.split(" ")[0]
         if word == "BOOT":
             self.ready = True
@@ -208,8 +242,8 @@ class Supervisor:
         self.last = line
         self.note(line)
 
-    def _order(self):
-        data = os.read(self.commands, 4096)
+    def _order(self, commands: int) -> None:
+        data = os.read(commands, 4096)
         if not data:
             raise Ended(0)
         *orders, self._orders = (self._orders + data).split(b"\n")
@@ -224,13 +258,13 @@ class Supervisor:
             self.answer(word)
 
     @property
-    def _hears(self):
+    def _hears(self) -> bool:
         """Whether the board takes input; a Ctrl-C before it runs would end the program instead of reaching it."""
         return self.ready and self.board.hears
 
     # The loop
 
-    def run(self):
+    def run(self) -> int:
         """Serve until SIGTERM, Ctrl-C or the end of the orders; returns the exit code."""
         try:
             self.power_on()
@@ -244,17 +278,17 @@ class Supervisor:
             self._log.close()
             os.close(self._ledger)
 
-    def _step(self):
+    def _step(self) -> None:
         readable, _, _ = select.select(self._sources(), self._sinks(), [], self._patience())
-        if self.commands in readable and self.commands is not None:
-            self._order()
+        if self.commands is not None and self.commands in readable:
+            self._order(self.commands)
             return
-        if self.pid is not None:
+        if self.pid:
             self._serve_board(readable)
         if self.line.waiting:
             self.line.flush()
 
-    def _serve_board(self, readable):
+    def _serve_board(self, readable: list[int]) -> None:
         gone = self.control in readable and not self._from_control()
         if self.terminal in readable and self._from_terminal() == b"":
             gone = True
@@ -269,9 +303,9 @@ class Supervisor:
             self.power_off()
             self._boot(WATCHDOG)
 
-    def _sources(self):
+    def _sources(self) -> list[int]:
         sources = [] if self.commands is None else [self.commands]
-        if self.pid is not None:
+        if self.pid:
             sources.append(self.control)
             if not self.line.full:
                 sources.append(self.terminal)
@@ -279,22 +313,22 @@ class Supervisor:
                 sources.append(self.line.master)
         return sources
 
-    def _sinks(self):
+    def _sinks(self) -> list[int]:
         sinks = [self.line.master] if self.line.waiting else []
-        if self.pid is not None and self._hears and self._typed and not self._holds:
+        if self.pid and self._hears and self._typed and not self._holds:
             sinks.append(self.terminal)
         return sinks
 
-    def _patience(self):
+    def _patience(self) -> float | None:
         """Seconds to the next moment that no file descriptor announces, or None."""
         moments = [PATIENCE] if self.line.full else []
         moments += [HELD] if self._holds else []
-        if self.pid is not None and self.watchdog:
+        if self.pid and self.watchdog:
             moments.append(max(0, self.watchdog[1] - time.monotonic()))
         return min(moments, default=None)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The options of a supervisor, for its command line."""
     p = argparse.ArgumentParser(prog="python -m ota_host.boards.supervisor")
     p.add_argument("kind", choices=("unix", "pico-w"))
@@ -313,7 +347,7 @@ def parser():
     return p
 
 
-def build(options):
+def build(options: BoardOptions) -> "UnixBoard | PicoBoard":
     """The board of the kind that the options name."""
     if options.kind == "unix":
         from .unix import UnixBoard
@@ -324,18 +358,18 @@ def build(options):
     return PicoBoard(options)
 
 
-def end(*_):
+def end(*_: object) -> NoReturn:
     """Handler of SIGTERM: leave in good order."""
     raise Ended(0)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a board that takes its orders from standard input; answers and the port come as lines of JSON."""
     options = parser().parse_args(argv)
     options.env = dict(pair.split("=", 1) for pair in options.env)
     signal.signal(signal.SIGTERM, end)
 
-    def answer(word):
+    def answer(word: str) -> None:
         print(json.dumps({"done": word}), flush=True)
 
     try:
@@ -347,7 +381,7 @@ def main(argv=None):
         return code
     except (Ended, KeyboardInterrupt):
         return 0
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001  (whatever it is)
         # The caller turns this line into its own exception.
         print(json.dumps({"error": "%s: %s" % (type(e).__name__, e)}), flush=True)
         return 1

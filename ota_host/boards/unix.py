@@ -10,7 +10,12 @@ import sys
 import termios
 import time
 import tty
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .supervisor import BoardOptions
 
 STUB = str(Path(__file__).with_name("stub.py"))
 
@@ -26,7 +31,7 @@ sys.exit(micropython_run.run_main(["micropython"] + sys.argv[1:]))
 """
 
 
-def command():
+def command() -> list[str]:
     """The command line of the unix port: $MICROPYTHON, else the package in this environment, else the one on the path.
 
     Raises:
@@ -44,7 +49,9 @@ def command():
     return [found]
 
 
-def start_in_terminal(argv, env, pass_fds=(), interrupts=True):
+def start_in_terminal(
+    argv: list[str], env: Mapping[str, str], pass_fds: Iterable[int] = (), interrupts: bool = True
+) -> tuple[int, int]:
     """Start a program with a new pty as its terminal and its three standard files.
 
     Args:
@@ -70,7 +77,7 @@ def start_in_terminal(argv, env, pass_fds=(), interrupts=True):
     return pid, master
 
 
-def _let_ctrl_c_interrupt():
+def _let_ctrl_c_interrupt() -> None:
     """While code runs Ctrl-C is a signal; at its prompt the port switches that off and takes it as a byte."""
     mode = termios.tcgetattr(0)
     mode[3] |= termios.ISIG
@@ -88,7 +95,7 @@ class UnixBoard:
 
     soft_resets = True  # the program ends at a soft reset, and a new one carries on
 
-    def __init__(self, options):
+    def __init__(self, options: "BoardOptions") -> None:
         self.options = options
         self._command = command()
         self._raw = False
@@ -97,17 +104,17 @@ class UnixBoard:
         self._tail = b""
 
     @property
-    def hears(self):
+    def hears(self) -> bool:
         """Whether the serial line may be listened to: not during the detour that `shown` hides."""
         return self._phase in ("run", "boot")
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Make the flash, all erased, when there is none."""
         flash = Path(self.options.flash)
         if not flash.exists():
             flash.write_bytes(b"\xff" * (self.options.size * 1024))
 
-    def start(self, cause, done, cut_at, torn, control, ledger):
+    def start(self, cause: int, done: int, cut_at: int, torn: str, control: int, ledger: int) -> tuple[int, int]:
         """Power for the port: returns process id and terminal."""
         soft = cause == 5
         self._raw = self._raw and soft
@@ -123,7 +130,7 @@ class UnixBoard:
         argv = [*self._command, "-X", "heapsize=" + o.heap, STUB]
         return start_in_terminal(argv, env, (control, ledger))
 
-    def interrupt(self, pid, terminal):
+    def interrupt(self, pid: int, terminal: int) -> bool:
         """Press Ctrl-C, unless that would end the port; returns whether it was pressed.
 
         Between a program and a prompt the terminal still makes a signal of Ctrl-C, while the port no longer handles it.
@@ -142,7 +149,7 @@ class UnixBoard:
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    def shown(self, data, reply):
+    def shown(self, data: bytes, reply: Callable[[bytes], None]) -> bytes:
         """What of the port's output the serial line shows.
 
         A board that is soft-reset from the raw prompt comes back at the raw prompt; the port starts at the friendly
@@ -174,7 +181,7 @@ class UnixBoard:
         self._follow(data)
         return data
 
-    def _follow(self, data):
+    def _follow(self, data: bytes) -> None:
         """Keep in mind which of the two prompts the board is at."""
         tail = self._tail + data
         raw, friendly = tail.rfind(_RAW_PROMPT), tail.rfind(_BANNER)
@@ -182,20 +189,20 @@ class UnixBoard:
             self._raw = raw > friendly
         self._tail = tail[-64:]
 
-    def rest(self):
+    def rest(self) -> bytes:
         """Output still held back when the port has ended."""
         held = self._held if self._phase == "boot" else b""
         self._held = b""
         return held
 
 
-def _status(pid, key, otherwise):
+def _status(pid: int, key: str, otherwise: str) -> str:
     """A line of /proc/<pid>/status; `otherwise` on a system that has no such file."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as f:
         return next((line.split()[1] for line in f if line.startswith(key + ":")), otherwise)
     return otherwise
 
 
-def _overlap(data, mark):
+def _overlap(data: bytes, mark: bytes) -> int:
     """Length of the longest beginning of `mark` that `data` ends with."""
     return next((n for n in range(len(mark) - 1, 0, -1) if data.endswith(mark[:n])), 0)

@@ -8,7 +8,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from ota.plan import kept
 
@@ -16,6 +16,7 @@ from .. import core, imports, library, mpy, rules
 from ..bootcheck import calls_boot, parse
 from ..errors import HostError, OutsideError
 from ..library import Form
+from ..shared_types import Progress
 from ..tree import Manifest, Tree
 from .board import Board
 
@@ -25,7 +26,6 @@ __all__ = ["BOOT", "Board", "Deployed", "contents", "put_all"]
 HOME = "lib/"
 BOOT = b"import ota\n\nota.boot()\n"
 
-Progress = Callable[[str, int, int], Any]
 Keeps = Callable[[str], bool]
 
 # The board may have loaded another module of that name, or an older library.
@@ -91,7 +91,7 @@ def put(board: Board, files: dict[str, bytes], done: Deployed, progress: Progres
     total, so_far = sum(len(files[p]) for p in todo), 0
     for path in todo:
         start = so_far
-        board.write(path, files[path], lambda n: progress("copying", start + n, total))
+        board.write(path, files[path], lambda n: progress("copying", start + n, total))  # noqa: B023  (used in this turn)
         so_far += len(files[path])
     done.copied += len(todo)
     done.same += len(paths) - len(todo)
@@ -232,9 +232,7 @@ def _check_room(board: Board, files: dict[str, bytes], keeps: Keeps) -> None:
         raise OutsideError(f"{board.port}: {need} bytes are needed, {free} are free on the board")
 
 
-def put_library(
-    board: Board, files: dict[str, bytes], done: Deployed, progress: Progress, stays: Collection[str] = ()
-) -> None:
+def put_library(board: Board, files: dict[str, bytes], done: Deployed, progress: Progress, stays: Collection[str] = ()) -> None:
     """Copy the library (path -> content), and remove what another form of it has left, but for the paths in `stays`."""
     put(board, files, done, progress)
     known = {HOME + path for path in library.every_path()}
@@ -242,7 +240,13 @@ def put_library(
 
 
 def put_project(
-    board: Board, files: dict[str, bytes], beside: Collection[str], release: Manifest, keeps: Keeps, done: Deployed, progress: Progress
+    board: Board,
+    files: dict[str, bytes],
+    beside: Collection[str],
+    release: Manifest,
+    keeps: Keeps,
+    done: Deployed,
+    progress: Progress,
 ) -> None:
     """Make the board's files those of the release, and write that into its state.
 
@@ -269,7 +273,7 @@ def put_project(
 
 def put_all(
     port: str,
-    tree: Tree,
+    tree: Tree | None,
     release: Manifest | None,
     *,
     form: Form = Form.MPY,
@@ -294,12 +298,12 @@ def put_all(
     Raises:
         OutsideError: the board. HostError: the release, or something on the board that would be lost.
     """
-    project = contents(tree, release) if release else {}
+    project = contents(cast(Tree, tree), release) if release else {}
     imports.check_library(project, frozen)
     imports.check_whole(project)
     board = Board(port)
     try:
-        done = Deployed(release and release.version, rules.FROZEN if frozen else form.value)
+        done = Deployed(release.version if release else None, rules.FROZEN if frozen else form.value)
         if release:
             check_requires(board, release)
         keeps = _protected(board, release)
@@ -325,9 +329,7 @@ def put_all(
         board.close()
 
 
-def _check(
-    board: Board, everything: dict[str, bytes], library: Collection[str], frozen: bool, force: bool, keeps: Keeps
-) -> None:
+def _check(board: Board, everything: dict[str, bytes], library: Collection[str], frozen: bool, force: bool, keeps: Keeps) -> None:
     # All that can be known before the first byte is copied.
     home = "" if frozen else "ota" if any(path.startswith("ota/") for path in library) else HOME + "ota"
     check_package(board, home, force)

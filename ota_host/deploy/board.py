@@ -115,19 +115,22 @@ def folds():
 """
 
 
-class _QuietTransport(SerialTransport):
+class _QuietTransport(SerialTransport):  # type: ignore[misc]  # mpremote has no types
     """Prints nothing, and lets each call take its time: creating a folder may have littlefs walk through all it holds."""
 
-    def enter_raw_repl(self, *args, **options):
+    def enter_raw_repl(self, *args: object, **options: object) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             super().enter_raw_repl(*args, **options)
 
-    def exec_raw_no_follow(self, command):
+    def exec_raw_no_follow(self, command: str | bytes) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             super().exec_raw_no_follow(command)
 
-    def exec_raw(self, command, timeout=_PATIENCE, data_consumer=None):
-        return super().exec_raw(command, timeout, data_consumer)
+    def exec_raw(
+        self, command: str | bytes, timeout: float = _PATIENCE, data_consumer: Callable[[bytes], None] | None = None
+    ) -> tuple[bytes, bytes]:
+        done: tuple[bytes, bytes] = super().exec_raw(command, timeout, data_consumer)
+        return done
 
 
 class Board:
@@ -201,9 +204,10 @@ class Board:
 
     def free(self) -> int:
         """Bytes that are free."""
-        return self.ask("(lambda s: s[0] * s[3])(os.statvfs(''))")
+        found: int = self.ask("(lambda s: s[0] * s[3])(os.statvfs(''))")
+        return found
 
-    def write(self, path: str, data: bytes, report: Callable[[int], None]) -> None:
+    def write(self, path: str, data: bytes, report: Callable[[int], object]) -> None:
         """Write a file; calls `report(bytes so far)` on the way."""
         # Not by mpremote's fs_writefile: compiled code as a literal has more than twice its length.
         with self._errors(f"writing {path}"):

@@ -1,7 +1,7 @@
 """The command `ota deploy`."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -33,12 +33,10 @@ def find_port() -> str:
 
 def deploy(
     port: Annotated[
-        Optional[str],
+        str | None,
         typer.Argument(help="Serial port of the board, such as /dev/ttyACM0; default: that of the only board."),
     ] = None,
-    version: Annotated[
-        Optional[str], typer.Option(help="Published release; default: the channel's newest.")
-    ] = None,
+    version: Annotated[str | None, typer.Option(help="Published release; default: the channel's newest.")] = None,
     form: As = Form.MPY,
     use: Use = None,
     source: Annotated[bool, typer.Option("--source", help="The same as --as source.")] = False,
@@ -65,8 +63,8 @@ def deploy(
             raise HostError(f"{tree.folder}: {version or settings.channel} is not published; `ota publish` does it")
     port = port or find_port()
     with show.progress() as progress:
-        options = dict(form=form, use=use or (), frozen=frozen, force=force, reset=reset, progress=progress)
-        done = put_all(port, tree, release, **options)
+        more = {"frozen": frozen, "force": force, "reset": reset}
+        done = put_all(port, tree, release, form=form, use=use or (), **more, progress=progress)
     if as_json:
         show.as_json(done.__dict__)
     else:

@@ -5,6 +5,7 @@ import binascii
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import HostError
@@ -18,7 +19,7 @@ Signature = dict[str, Any]  # as a manifest has it
 _BEGIN = b'\n{"sig"'
 
 
-def split(raw: bytes, name: str = "manifest") -> tuple[bytes, list[Signature]]:
+def split(raw: bytes, name: str | Path = "manifest") -> tuple[bytes, list[Signature]]:
     """The bytes that signatures of the manifest `raw` cover, and the signatures (list of dict).
 
     Raises:
@@ -30,7 +31,7 @@ def split(raw: bytes, name: str = "manifest") -> tuple[bytes, list[Signature]]:
     return raw[:at], read_lines(raw[at:], name)
 
 
-def read_lines(raw: bytes, name: str) -> list[Signature]:
+def read_lines(raw: bytes, name: str | Path) -> list[Signature]:
     """The signatures (list of dict) of lines of signatures (bytes), such as a .sig file; raises HostError."""
     found: list[Signature] = []
     for line in raw.splitlines():
@@ -57,7 +58,7 @@ def _line(signature: Signature) -> bytes:
     return json.dumps({"sig": [signature]}, separators=(",", ":")).encode() + b"\n"
 
 
-def join(body: bytes, signatures: Sequence[Signature], name: str = "manifest") -> bytes:
+def join(body: bytes, signatures: Sequence[Signature], name: str | Path = "manifest") -> bytes:
     """A signed manifest (bytes), one line a signature.
 
     Raises:
@@ -113,7 +114,7 @@ def _as_key(key: str | BoardKey) -> BoardKey:
     return key if isinstance(key, BoardKey) else BoardKey.parse(key)
 
 
-def check_signatures(raw: bytes, board_keys: Iterable[str | BoardKey], name: str = "manifest") -> list[str]:
+def check_signatures(raw: bytes, board_keys: Iterable[str | BoardKey], name: str | Path = "manifest") -> list[str]:
     """The ids of those of `board_keys` (str or BoardKey) whose signature on the manifest `raw` (bytes) verifies."""
     body, signatures = split(raw, name)
     # As boards do: of two signatures that name one key, only the first counts.
@@ -137,14 +138,14 @@ class Seal:
         """The manifest `raw` (bytes) with the signatures of `signers`; raises HostError."""
         return sign_manifest(raw, self.signers, self.keys) if self.signers else raw
 
-    def check(self, raw: bytes, name: str) -> None:
+    def check(self, raw: bytes, name: str | Path) -> None:
         """Refuse what boards would refuse: fewer signatures than the threshold; raises HostError."""
         problem = self.problem(raw, name)
         if problem:
             expected, found = problem
             raise HostError(f"{name}: expected {expected}, found {found}; boards would refuse it")
 
-    def problem(self, raw: bytes, name: str) -> tuple[str, str] | None:
+    def problem(self, raw: bytes, name: str | Path) -> tuple[str, str] | None:
         """(what is expected, what is found) when boards would refuse the manifest `raw` (bytes), else None."""
         if not self.keys:
             return None

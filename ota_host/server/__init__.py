@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -26,12 +25,13 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ConfigError, OutsideError
+from ..shared_types import Request
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
 # What never changes: the smaller forms of contents, of which the name is no hash.
 _FORM = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{64}\.z|[^/]+/deltas/[0-9a-f]{16}-[0-9a-f]{16}")
 _FOR_EVER = "public, max-age=31536000, immutable"
-Tell = Callable[[dict[str, Any]], object]  # called for each request, see `Log`
+Tell = Callable[[Request], object]  # called for each request, see `Log`
 KEEP_ALIVE = 30  # seconds that an idle connection stays open
 # Connections that may wait, and how many of them are taken before others are answered: asyncio takes all of its
 # backlog at a stretch, and of 800 boards at once some then waited for three seconds, not for one.
@@ -113,8 +113,15 @@ class Log:
         finally:
             agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
             raw = scope.get("raw_path") or scope["path"].encode()
-            entry = {"client": (scope.get("client") or ["?"])[0], "agent": agent, "method": scope["method"]}
-            entry.update(path=raw.decode("latin-1"), **sent, ms=round((time.perf_counter() - start) * 1000, 1))
+            entry: Request = {
+                "client": (scope.get("client") or ["?"])[0],
+                "agent": agent,
+                "method": scope["method"],
+                "path": raw.decode("latin-1"),
+                "status": sent["status"],
+                "bytes": sent["bytes"],
+                "ms": round((time.perf_counter() - start) * 1000, 1),
+            }
             self.tell(entry)
 
 
@@ -140,7 +147,7 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def addresses(host):
+def addresses(host: str) -> list[str]:
     """What to write for `host` (str) in a URL: for an address that stands for all, those of this PC in its networks.
 
     Returns:
