@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from . import delta
 from .put import Published
 from .tree import END, WAIT, Manifest, Tree, parse_manifest
 
@@ -17,8 +18,10 @@ class Preview:
     """What would be published.
 
     `previous` is the version that `channel` has now, empty without one. `new`, `changed` and `removed` are files, each a
-    dict with `path`, `size`, and `fetched`, the bytes that a board on `previous` fetches for it, or `before`, its old size.
-    `fetch` has the sum of these bytes: `raw`, `compressed` where that is smaller, and `delta` where that is smaller still.
+    dict with `path`, `size`, and `fetched`, the bytes that a board on `previous` fetches for it, or `before`, its old size;
+    `from` is the path that a moved file had.
+    `fetch` has the sum of these bytes: `raw`, `compressed` where that is smaller, and `delta` where that is smaller still,
+    without what is copied on the board.
     """
 
     project: str
@@ -100,20 +103,23 @@ def largest(entries: list[dict]) -> list[dict[str, object]]:
 
 def _compare(made: Preview, before: Manifest | None, after: Manifest) -> None:
     old = {e["p"]: e for e in before.entries} if before else {}
+    paths = set(old)
     made.previous = before.version if before else ""
     made.largest = largest(after.entries)
     made.fetch = {"raw": 0, "compressed": 0, "delta": 0}
-    bases = {e["h"][:16] for e in old.values()}
+    least = {entry["p"]: size for entry, size in delta.missing(after, before)}
     for entry in after.entries:
         there = old.pop(entry["p"], None)
         if there and there["h"] == entry["h"]:
             made.unchanged += 1
             continue
         packed = min(entry["s"], entry.get("z", entry["s"]))
-        least = min([packed, *(size for base, size in entry.get("d", {}).items() if base in bases)])
-        for form, size in (("raw", entry["s"]), ("compressed", packed), ("delta", least)):
+        fetched = least.get(entry["p"], 0)
+        for form, size in (("raw", entry["s"]), ("compressed", packed), ("delta", fetched)):
             made.fetch[form] += size
-        file = {"path": entry["p"], "size": entry["s"], "fetched": least}
+        file = {"path": entry["p"], "size": entry["s"], "fetched": fetched}
+        if entry.get("m") in paths:
+            file["from"] = entry["m"]
         if there:
             made.changed.append({**file, "before": there["s"]})
         else:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import delta
 from .prune import live_drafts
 from .terms import AGAIN, first_tag
 from .tree import DRAFTS, END, Manifest, Tree
@@ -91,14 +92,8 @@ def _row(
 
 def fetched(old: Manifest | None, new: Manifest) -> tuple[int, int]:
     """How many files, and bytes of them in the smallest form, a board with `old` (None: with nothing) fetches."""
-    had = {e["p"]: e["h"] for e in old.entries} if old else {}
-    sizes = [_least(e, had.get(e["p"], "")) for e in new.entries if had.get(e["p"]) != e["h"]]
+    sizes = [size for _, size in delta.missing(new, old)]
     return len(sizes), sum(sizes)
-
-
-def _least(entry: dict, base: str) -> int:
-    forms = [entry["s"], entry.get("z", entry["s"])]
-    return min([*forms, entry["d"][base[:16]]] if base[:16] in entry.get("d", {}) else forms)
 
 
 def _is_withdrawn(manifest: Manifest, releases: Iterable[Manifest]) -> bool:
