@@ -42,10 +42,9 @@ def hash_of(u, path):
 def fetch(
     u, path, name, size=None, new_hasher=None, guard=None, start=0, unpack=None, limit=None
 ):  # fmt: skip
-    """Stage what the server has as `name` beside `path`; returns (bytes, hex digest or None).
+    """Stage what the server has as `name`, or `unpack` gives without one, beside `path`; returns (bytes, hex digest or None).
 
     Args:
-        name: empty for what comes from `unpack` alone, without a request.
         size: the length that it must have, in bytes; None when only the server knows it.
         new_hasher: gives an object that gets every byte, or None for no hash.
         guard: is called with the first bytes, and raises when they cannot be right.
