@@ -22,6 +22,9 @@ def noise(seed, size=5000):
     return random.Random(seed).randbytes(size)
 
 
+SHARED = b"# What every file begins with: a licence.\n"
+
+
 def published(folder, *trees, **options):
     """Publish `trees` ({path: content}) as v1.0.0, v1.0.1, …; gives the settings."""
     made = None
@@ -48,17 +51,20 @@ class TestPublish:
             pytest.param({"a/x": noise(1), "b": noise(2)}, {"a/x": "a"}, id="a file becomes a folder"),
             pytest.param({"a": noise(3), "c": noise(4)}, {}, id="new contents"),
             pytest.param({"c": b"", "d": b"x"}, {}, id="an empty file"),
+            pytest.param({"c": b"x = 1234567891"}, {}, id="too short for a patch"),
+            pytest.param({"c": SHARED + noise(5, 900).hex().encode()}, {}, id="little in common"),
         ],
     )
     def test_a_file_names_the_path_that_had_its_content(self, tmp_path, new, moved):
-        made = published(tmp_path, {"a": noise(1), "b": noise(2), "e": b""}, new)
+        old = {"a": noise(1), "b": noise(2), "e": b"", "f": b"x = 1234567890", "g": SHARED + noise(6, 900).hex().encode()}
+        made = published(tmp_path, old, new)
         assert {e["p"]: e["m"] for e in manifest(made)[1:] if "m" in e} == moved
         assert problems(made) == []
 
     def test_a_moved_and_edited_file_gets_a_patch_from_the_most_similar_one(self, tmp_path):
         """Of the files that are gone; its name counts for less than its content."""
-        old = {"lib/a.py": "\n".join(f"x{i} = {i ** 3}" for i in range(300)), "lib/b.py": text(1), "lib/stays.py": text(5)}
-        made = published(tmp_path, old, {"app/a.py": text(2), "lib/stays.py": text(5)})
+        old = {"lib/a.py": "\n".join(f"x{i} = {i ** 3}" for i in range(300)), "lib/b.py": text(1), "lib/a_stays.py": text(5)}
+        made = published(tmp_path, old, {"app/a.py": text(2), "lib/a_stays.py": text(5)})
         line = entry(made, "app/a.py")
         (base,) = line["d"]
         assert line["m"] == "lib/b.py" and line["d"][base] < line["z"] // 4
@@ -90,6 +96,23 @@ class TestPublish:
         head = Tree(made.tree).manifest("stable.manifest")
         short = differences.difference(Tree(made.tree).release("v1.0.7"), head)
         assert [json.loads(raw)["p"] for raw in short.splitlines()[1:]] == ["n"]
+
+    def test_a_patch_from_another_channel_takes_no_place_of_those_from_the_old_path(self, tmp_path):
+        """Though the line changes for it."""
+        made = published(tmp_path, {"a.py": text(1)}, {"c.py": text(2)})
+        publish(project(tmp_path, {"boot.py": BOOT, "c.py": text(7)}), "v1.1.0", channel="beta")
+        publish(project(tmp_path, {"boot.py": BOOT, "c.py": text(2), "n": ""}), "v1.0.2")
+        assert entry(made, "c.py")["m"] == "a.py" and set(entry(made, "c.py")["d"]) == {of_text(n)[:16] for n in (1, 7)}
+
+    def test_a_content_that_only_an_older_release_has_is_found_too(self, tmp_path):
+        """Boards with the newest one fetch it, and the preview says so."""
+        made = published(tmp_path, {"a.bin": noise(1)}, {})
+        files = project(tmp_path, {"boot.py": BOOT, "b.bin": noise(1)})
+        tree = preview.DryTree(made.tree)
+        shown = preview.preview(tree, "stable", lambda: release.publish(release.build(files), tree, "v1.0.2"))
+        assert shown.new == [{"path": "b.bin", "size": 5000, "fetched": 5000}]
+        publish(files, "v1.0.2")
+        assert entry(made, "b.bin")["m"] == "a.bin"
 
     def test_a_rollback_moves_the_files_back(self, tmp_path):
         made = published(tmp_path, {"a.bin": noise(1)}, {"b.bin": noise(1)})
