@@ -131,7 +131,7 @@ def _receive(got, name, size, guard, unpack, limit):
         return
     # Should it have changed, the next try goes on without the tag: the hash says what fits.
     etag, got.etag = got.etag if start else None, None
-    stream = u.transport.open(name, start, etag, limit=limit or size) if name else None
+    stream = name and u.transport.open(name, start, etag, limit=limit or size)
     try:
         if stream:
             got.etag = stream.etag

@@ -18,10 +18,10 @@ def stage_file(u, path, old, entry):
         if (yield from hash_of(u, path + NEW)) == want:
             return
     u.tell("fetch", path)
-    bases = [(old.get("h", "") if old else "", path)]
+    bases = {path: (old or {}).get("h", "")}
     if hashed and "m" in entry:
         try:
-            bases.append(((yield from hash_of(u, entry["m"])), entry["m"]))
+            bases[entry["m"]] = yield from hash_of(u, entry["m"])
         except (OSError, StorageError):
             pass  # nothing that can be read is there
     error = None
@@ -55,13 +55,15 @@ def _fetch(u, path, size, limit, name, packed, base):
     if name:
         from .patch import Inflater, patched, whole
 
-    old = u.storage.open(base) if base else None
+    old = base and u.storage.open(base)
 
     def unpack(stream):
+        if not name:
+            return pieces(u, old)
         if not old:
             return whole(Inflater(stream), size, u.buffer)
         old.seek(0)
-        return patched(old, Inflater(stream), size, u.buffer) if name else pieces(u, old)
+        return patched(old, Inflater(stream), size, u.buffer)
 
     try:
         return (yield from fetch(u, path, name, size, new_hasher, unpack=unpack, limit=limit))
@@ -72,7 +74,7 @@ def _fetch(u, path, size, limit, name, packed, base):
 
 def _ways(bases, entry, there, hashed):
     # How a file may come: (bytes to fetch, name, whether that is not how it is stored, path of what
-    # it is made of), the fewest bytes first. `bases` are what the board has: (SHA-256, path).
+    # it is made of), the fewest bytes first. `bases` are what the board has: path -> SHA-256.
     want = entry["h"]
     blob = "blobs/%s/%s" % (want[:2], want)
     ways = [(entry["s"], blob, 0, "")]
@@ -81,10 +83,11 @@ def _ways(bases, entry, there, hashed):
             ways.append((entry["s"] - there, blob, 0, ""))
         if "z" in entry:
             ways.append((entry["z"], blob + ".z", 1, ""))
-        for digest, path in bases:
-            base = digest[:16]
-            if digest == want:  # a copy, of which no server needs to know
+        for path in bases:
+            base = bases[path]
+            if base == want:  # a copy, of which no server needs to know
                 ways.append((0, "", 1, path))
-            elif base in entry.get("d", ()):
+            base = base[:16]
+            if base in entry.get("d", ()):
                 ways.append((entry["d"][base], "deltas/%s-%s" % (base, want[:16]), 1, path))
     return sorted(ways)
