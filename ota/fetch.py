@@ -26,12 +26,9 @@ def blocks(u, size):
 def _read(u, path, hasher):
     done = 0
     with u.storage.open(path, "rb") as f:
-        while True:
-            n = f.readinto(u.buffer)
-            if not n:
-                return
-            hasher.update(u.buffer[:n])
-            done += n
+        for piece in pieces(u, f):
+            hasher.update(piece)
+            done += len(piece)
             yield path, done, None
 
 
@@ -45,7 +42,7 @@ def hash_of(u, path):
 def fetch(
     u, path, name, size=None, new_hasher=None, guard=None, start=0, unpack=None, limit=None
 ):  # fmt: skip
-    """Stage what the server has as `name` beside `path`; returns (bytes, hex digest or None).
+    """Stage what the server has as `name`, or `unpack` gives without one, beside `path`; returns (bytes, hex digest or None).
 
     Args:
         size: the length that it must have, in bytes; None when only the server knows it.
@@ -134,24 +131,27 @@ def _receive(got, name, size, guard, unpack, limit):
         return
     # Should it have changed, the next try goes on without the tag: the hash says what fits.
     etag, got.etag = got.etag if start else None, None
-    stream = u.transport.open(name, start, etag, limit=limit or size)
+    stream = name and u.transport.open(name, start, etag, limit=limit or size)
     try:
-        got.etag = stream.etag
-        if size is None and stream.size:
-            check_free(u, blocks(u, stream.size))
-        for chunk in unpack(stream) if unpack else _pieces(u, stream):
+        if stream:
+            got.etag = stream.etag
+            if size is None and stream.size:
+                check_free(u, blocks(u, stream.size))
+        for chunk in unpack(stream) if unpack else pieces(u, stream):
             if guard:
                 guard[0](guard[1], chunk)
                 guard = None
             got.write(chunk)
             yield got.path, got.done, size
     finally:
-        stream.close()
+        if stream:
+            stream.close()
     if size is not None and got.done != size:
         raise HashError("%s is %d bytes, not %d" % (name, got.done, size))
 
 
-def _pieces(u, stream):
+def pieces(u, stream):
+    """Give what `stream` holds, in memoryviews of the buffer."""
     while True:
         n = stream.readinto(u.buffer)
         if not n:

@@ -102,6 +102,8 @@ def check_entry(entry):
     check_path(entry.get("p"))
     _number(entry, "s")
     _hex(entry.get("h"), 64)
+    if "m" in entry:
+        check_path(entry["m"])
     if "z" in entry:
         _number(entry, "z")
     deltas = entry.get("d", {})

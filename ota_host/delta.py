@@ -18,6 +18,7 @@ from ota.version import parse
 
 from . import common
 from .errors import HostError
+from .moved import Places
 from .shared_types import Entry, Progress
 from .terms import line
 from .tree import Manifest, Tree
@@ -259,11 +260,13 @@ class Forms:
 
     def __post_init__(self) -> None:
         self.files: dict[str, bytes] = {}  # name -> content (bytes), of all that the lines name
-        self._digests = [{e["p"]: e["h"] for e in base.entries} for base in self.bases]
+        self._places = [Places(base.entries) for base in self.bases]
+        self._paths: set[str] = set()
         self._before = {e["p"]: e for base in self.bases[:1] for e in base.entries}
 
     def lines(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The file lines (list of dicts) with `z` and `d`; fills `files`."""
+        """The file lines (list of dicts) with `z`, `m` and `d`; fills `files`."""
+        self._paths = {entry["p"] for entry in entries}
         out = []
         for entry in entries:
             out.append(self._line(entry))
@@ -273,8 +276,8 @@ class Forms:
 
     def _line(self, entry: Entry) -> Entry:
         entry = entry.copy()
-        entry.pop("z", None)
-        entry.pop("d", None)
+        for key in ("z", "m", "d"):
+            entry.pop(key, None)  # type: ignore[misc]  # a key by its name
         data, least = self.contents[entry["h"]], entry["s"]
         if self.compress:
             name = self.tree.packed(entry["h"])
@@ -282,18 +285,47 @@ class Forms:
             if len(packed) < least:
                 least = entry["z"] = len(packed)
                 self.files[name] = packed
-        for old in dict.fromkeys(d[entry["p"]] for d in self._digests if entry["p"] in d):
+        origin = self._origin(entry, data)
+        if origin:
+            entry["m"] = origin
+        for old in dict.fromkeys(self._olds(entry)):
             if old != entry["h"]:
                 entry = self._with_patch(entry, old, data, least)
+        if origin and not any(self._is_use(entry, places.digests.get(origin, "")) for places in self._places):
+            del entry["m"]
         return self._as_before(entry)
 
+    def _is_use(self, entry: Entry, old: str) -> bool:
+        return old == entry["h"] or old[:16] in entry.get("d", {})
+
+    def _olds(self, entry: Entry) -> Iterator[str]:
+        # What boards may have of it, by SHA-256.
+        for places in self._places:
+            for path in (entry["p"], entry.get("m", "")):
+                if path in places.digests:
+                    yield places.digests[path]
+                    break
+
+    def _origin(self, entry: Entry, data: bytes) -> str:
+        # The path under which a board has the content, or one like it; "" for none.
+        if not data or not self._places:
+            return ""
+        path, first = entry["p"], self._places[0]
+        found = first.of_same(entry)
+        before = self._before.get(path, {"p": path, "s": 0, "h": ""})
+        if not found and before.get("h") == entry["h"]:
+            found = before.get("m", "")
+        if not found and path not in first.digests:
+            found = first.of_similar(entry, data, self._paths, lambda digest: content_of(self.tree, digest))
+        return found or next(filter(None, (places.of_same(entry) for places in self._places[1:])), "")
+
     def _as_before(self, entry: Entry) -> Entry:
-        # A line that stays as it was does not travel: older patches than wanted do no harm in it.
+        # A line that stays as it was does not travel: older patches than wanted do no harm in it, nor does `m`.
         before = self._before.get(entry["p"])
         if before is None:
             return entry
         patches = before.get("d", {})
-        same = {**before, "d": None} == {**entry, "d": None}
+        same = {"m": None, **before, "d": None} == {"m": before.get("m"), **entry, "d": None}
         if not same or not entry.get("d", {}).items() <= patches.items():
             return entry
         gone = [base for base in patches if self.tree.read(self.tree.patch(base, entry["h"])) is None]
@@ -373,6 +405,22 @@ def named(tree: Tree, release: Manifest) -> Iterator[tuple[str, int, Entry, str]
             yield tree.packed(entry["h"]), entry["z"], entry, ""
         for base, size in entry.get("d", {}).items():
             yield tree.patch(base, entry["h"]), size, entry, base
+
+
+def missing(new: Manifest, old: Manifest | None) -> Iterator[tuple[Entry, int]]:
+    """The files that a board fetches for a release: (file line, bytes in the smallest form) of each.
+
+    Args:
+        new: the release.
+        old: what the board has, None for nothing.
+    """
+    had = {e["p"]: e["h"] for e in old.entries} if old else {}
+    for entry in new.entries:
+        there = [had[path] for path in (entry["p"], entry.get("m", "")) if path in had]
+        if entry["h"] not in there:
+            patches = entry.get("d", {})
+            forms = [patches[digest[:16]] for digest in there if digest[:16] in patches]
+            yield entry, min([entry["s"], entry.get("z", entry["s"]), *forms])
 
 
 def content_of(tree: Tree, digest: str) -> bytes | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
+from . import delta
 from .put import Published
 from .shared_types import Entry
 from .tree import END, WAIT, Manifest, Tree, parse_manifest
@@ -15,7 +16,10 @@ UNNAMED = "v999999999.0.0"
 _LARGEST = 3  # files that are named
 
 
-class FileNote(TypedDict, total=False):
+_From = TypedDict("_From", {"from": str}, total=False)
+
+
+class FileNote(_From, total=False):
     """A file of a preview: `path`, and of the rest what is known."""
 
     path: str
@@ -29,8 +33,10 @@ class Preview:
     """What would be published.
 
     `previous` is the version that `channel` has now, empty without one. `new`, `changed` and `removed` are files, each a
-    dict with `path`, `size`, and `fetched`, the bytes that a board on `previous` fetches for it, or `before`, its old size.
-    `fetch` has the sum of these bytes: `raw`, `compressed` where that is smaller, and `delta` where that is smaller still.
+    dict with `path`, `size`, and `fetched`, the bytes that a board on `previous` fetches for it, or `before`, its old size;
+    `from` is the path that a moved file had.
+    `fetch` has the sum of these bytes: `raw`, `compressed` where that is smaller, and `delta` where that is smaller still,
+    without what is copied on the board.
     """
 
     project: str
@@ -112,20 +118,23 @@ def largest(entries: Iterable[Entry]) -> list[FileNote]:
 
 def _compare(made: Preview, before: Manifest | None, after: Manifest) -> None:
     old = {e["p"]: e for e in before.entries} if before else {}
+    paths = set(old)
     made.previous = before.version if before else ""
     made.largest = largest(after.entries)
     made.fetch = {"raw": 0, "compressed": 0, "delta": 0}
-    bases = {e["h"][:16] for e in old.values()}
+    least = {entry["p"]: size for entry, size in delta.missing(after, before)}
     for entry in after.entries:
         there = old.pop(entry["p"], None)
         if there and there["h"] == entry["h"]:
             made.unchanged += 1
             continue
         packed = min(entry["s"], entry.get("z", entry["s"]))
-        least = min([packed, *(size for base, size in entry.get("d", {}).items() if base in bases)])
-        for form, size in (("raw", entry["s"]), ("compressed", packed), ("delta", least)):
+        fetched = least.get(entry["p"], 0)
+        for form, size in (("raw", entry["s"]), ("compressed", packed), ("delta", fetched)):
             made.fetch[form] += size
-        file: FileNote = {"path": entry["p"], "size": entry["s"], "fetched": least}
+        file: FileNote = {"path": entry["p"], "size": entry["s"], "fetched": fetched}
+        if entry.get("m") in paths:
+            file["from"] = entry["m"]
         if there:
             file["before"] = there["s"]
             made.changed.append(file)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
+from . import delta
 from .prune import live_drafts
-from .shared_types import Entry
 from .terms import AGAIN, first_tag
 from .tree import DRAFTS, END, Manifest, Tree
 
@@ -98,14 +98,8 @@ def _row(tree: Tree, manifest: Manifest, name: str, state: str, releases: list[M
 
 def fetched(old: Manifest | None, new: Manifest) -> tuple[int, int]:
     """How many files, and bytes of them in the smallest form, a board with `old` (None: with nothing) fetches."""
-    had = {e["p"]: e["h"] for e in old.entries} if old else {}
-    sizes = [_least(e, had.get(e["p"], "")) for e in new.entries if had.get(e["p"]) != e["h"]]
+    sizes = [size for _, size in delta.missing(new, old)]
     return len(sizes), sum(sizes)
-
-
-def _least(entry: Entry, base: str) -> int:
-    forms = [entry["s"], entry.get("z", entry["s"])]
-    return min([*forms, entry["d"][base[:16]]] if base[:16] in entry.get("d", {}) else forms)
 
 
 def _is_withdrawn(manifest: Manifest, releases: Iterable[Manifest]) -> bool:

@@ -53,6 +53,7 @@ class Entry(_Always, total=False):
 
     c: int
     z: int
+    m: str
     d: dict[str, int]
 
 

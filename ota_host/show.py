@@ -103,6 +103,7 @@ def previewed(made: "Preview") -> None:
         for file in getattr(made, what):
             sizes = [size_of(file["size"])] if "size" in file else []
             sizes += [f"was {size_of(file['before'])}"] if "before" in file else []
+            sizes += [f"from {file['from']}"] if "from" in file else []
             out.print(Text(f"  {what:<8} {file['path']}  ({', '.join(sizes)})"))
     since = f"{count(made.unchanged, 'file')} unchanged since {made.previous}"
     out.print(Text(f"  {since if made.previous else f'{made.channel} has no release yet'}"))

@@ -87,12 +87,13 @@ def _smaller(root, old, data, digest):
     return {"z": len(z), "d": {base: len(d)}}
 
 
-def release(root, files, /, *, project="sample", version="v1.0.0", seq=1, channel="stable", before=None, **header):
+def release(root, files, /, *, project="sample", version="v1.0.0", seq=1, channel="stable", before=None, moves=(), **header):
     """Write a release of `files` ({path: bytes}) below `root` as a server holds it.
 
     Written here by hand, from the format's description, so that the tests of the board
     do not stand on the publisher. `header` adds keys to the manifest's first line; with
-    `before`, the files of an older release, smaller forms are offered.
+    `before`, the files of an older release, smaller forms are offered; `moves` ({path: older path})
+    are files that were moved.
     """
     root = pathlib.Path(root)
     lines = [
@@ -112,8 +113,11 @@ def release(root, files, /, *, project="sample", version="v1.0.0", seq=1, channe
         blob.parent.mkdir(parents=True, exist_ok=True)
         blob.write_bytes(data)
         lines.append({"p": path, "s": len(data), "h": digest})
+        origin = dict(moves).get(path, path)
         if before is not None:
-            lines[-1].update(_smaller(root, before.get(path), data, digest))
+            lines[-1].update(_smaller(root, before.get(origin), data, digest))
+        if origin != path:
+            lines[-1]["m"] = origin
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     (root / f"{channel}.manifest").write_text(text)
     return text.encode()

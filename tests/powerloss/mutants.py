@@ -58,7 +58,7 @@ MUTANTS = [
     Mutant("the marker comes before staging is complete", "updater.py", "            yield from self._source.stage(release, state)\n", "            for _ in self._source.stage(release, state):\n                yield _\n                if state[\"phase\"] == \"staging\" and _[0] == \"lib/b.py\":\n                    break\n"),
     Mutant("a staged file is not hashed again", "place.py", "        if (yield from hash_of(u, path + NEW)) == want:", "        if (yield from hash_of(u, path + NEW)):", ("damaged while staging",)),
     Mutant("what a delta makes is not hashed", "place.py", "            if got == want or not hashed:", "            if True:", ("wrong deltas",)),
-    Mutant("only the smallest form is tried", "place.py", "in _ways(old, entry, there, hashed):", "in _ways(old, entry, there, hashed)[:1]:", ("wrong deltas",)),
+    Mutant("only the smallest form is tried", "place.py", "in _ways(bases, entry, there, hashed):", "in _ways(bases, entry, there, hashed)[:1]:", ("wrong deltas",)),
     Mutant("of a resumed release nothing is staged", "channel.py", "            if what in (FETCH, PATCH):\n                yield", "            if what in (FETCH, PATCH) and (path + \"~\" > \"main\"):\n                yield"),
     of_guard("staged files go into another folder", 'NEW = ".ota-new"', 'NEW = "/.ota-new"'),
     Mutant("files put there by hand are not adopted", "staging.py", "        yield from adopt(u, state, slot)\n", "", ("revert",)),

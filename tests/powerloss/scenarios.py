@@ -57,6 +57,7 @@ class Job:
     """Steps, and where they end, with two releases and what else the Scenario takes.
 
     Args:
+        moves: {path: older path} of the files that the new release has moved; it offers deltas then.
         critical: paths whose line in the manifest says that boot.py needs them.
         turns: (number of a step, what the board has then beside the old release, beside the new one;
             a content of None: the release's file is not there; the new one None: it cannot be that).
@@ -69,13 +70,14 @@ class Job:
     hand: dict = field(default_factory=lambda: HAND)
     critical: tuple = ()
     expires: int = 0
+    moves: dict = field(default_factory=dict)
     turns: tuple = ()
     more: dict = field(default_factory=dict)
 
 
 def few(steps, ends, old=None, new=None, **more):
     """A Job on the board with little on it, and more files of either release."""
-    keys = {key: more.pop(key) for key in ("critical", "expires", "turns") if key in more}
+    keys = {key: more.pop(key) for key in ("critical", "expires", "moves", "turns") if key in more}
     return Job(steps, ends, {**FEW_OLD, **(old or {})}, {**FEW_NEW, **(new or {})}, {}, more=more, **keys)
 
 
@@ -199,6 +201,10 @@ IMPORTS = {
 _MANY = {f"many/{n:02}.txt": f"{n} " * (200 if n % 9 == 0 else 10) for n in range(70)}
 _MANY_NEW = {p: t + "new" if n % 6 == 0 else t for n, (p, t) in enumerate(_MANY.items()) if n % 13}
 _MANY_NEW.update({f"many/{n:02}a.txt": "added " * n for n in (7, 30, 69)})
+# One as it is, one with a change, one to below its own old path, and two that change places.
+_HERE = {"a.bin": VARIED["lib/a.py"], "b.py": VARIED["boot.py"], "conf": "conf " * 90, "x.txt": "x 1 " * 99, "y.txt": "y 1 " * 99}
+_THERE = {"z/a.bin": _HERE["a.bin"], "z/b.py": EDITED["boot.py"], "conf/new": _HERE["conf"], "x.txt": _HERE["y.txt"], "y.txt": _HERE["x.txt"]}
+_MOVES = {"z/a.bin": "a.bin", "z/b.py": "b.py", "conf/new": "conf", "x.txt": "y.txt", "y.txt": "x.txt"}
 _DEPLOY = (deploy._SETTLE, deploy._STATE.format(seq=1, crc="g.sum_of('', 'a')"))
 _STAGED = tuple(path + ".ota-new" for path in FEW_NEW)
 # Nobody knows any more that this was of a release.
@@ -217,6 +223,8 @@ LIVES = {
         ("stop 9", "damage next", "newer", "boot", "boot", "confirm"), "new", spared=_STAGED
     ),
     "a damaged live manifest": few(("damage live", *UPDATE), "new", **_LOST),
+    "moved files": few(("stop 9", "boot", *UPDATE), "new", _HERE, _THERE, moves=_MOVES),
+    "moved files, undone": few(REVERT, "old", _HERE, _THERE, moves=_MOVES),
     "a deploy over a deploy": few(UPDATE, "new", deploy=_DEPLOY),
     "a deploy over a deploy, undone": few(REVERT, "old", deploy=_DEPLOY),
     "a deploy whose manifest is damaged": few(("damage live", *UPDATE), "new", deploy=_DEPLOY, **_LOST),
@@ -238,7 +246,8 @@ def build(folder, name, job, **flash):
     new = {p: _bytes(d) for p, d in job.new.items()}
     expires = {"expires": job.expires} if job.expires else {}
     for where, files, seq, header in (("one", old, 1, {}), ("two", new, 2, expires), ("three", new, 3, {})):
-        release(folder / where, files, seq=seq, before=before if name.endswith("deltas") else None, **header)
+        offered = before if name.endswith("deltas") or job.moves else None
+        release(folder / where, files, seq=seq, before=offered, moves=job.moves if offered else (), **header)
         if job.critical:
             _mark(folder / where / "stable.manifest", job.critical)
         trees.append(digests({**{p: d.encode() for p, d in job.hand.items()}, **files}))
