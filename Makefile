@@ -4,19 +4,27 @@ BOARD ?= unix
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The versions that CI has.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup demo lint format test test-slow powerloss fuzz bench bench-heap footprint starts docs clean
+.PHONY: setup constraints demo lint format test test-slow powerloss fuzz bench bench-heap footprint starts docs clean
 
 setup: $(READY)
 
-$(READY): setup.cfg pyproject.toml
+$(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or later is needed; choose one with make PYTHON=..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "No venv: on Debian, apt-get install python3-venv."; exit 1; }
 	@echo "Installing what the project needs into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@$(INSTALL) -e '.[test]'
 	@touch $@
+
+# Renews constraints.txt: the newest versions that work together, for every Python from 3.10 on.
+constraints: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m uv pip compile --quiet --universal --upgrade --python-version 3.10 --all-extras --no-annotate \
+		--custom-compile-command 'make constraints' --output-file constraints.txt setup.cfg
 
 # A board without hardware updates itself over the air. BOARD=unix or pico-w.
 demo: $(READY)
@@ -69,7 +77,7 @@ bench-heap: $(READY)
 
 # The documentation as a site in site/, with search; a dead link is an error.
 docs: $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@$(INSTALL) -e '.[docs]'
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d .cache/docs docs site
 	@echo "site/index.html"
 

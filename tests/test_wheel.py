@@ -1,6 +1,5 @@
 """What is installed with pip: the command, the two packages, and the bytes that go on boards."""
 
-import configparser
 import email
 import itertools
 import json
@@ -14,7 +13,6 @@ from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 from support import ROOT
 
 from ota_host import extras, library
@@ -205,15 +203,3 @@ def test_help_is_there_in_the_bare_install(answers, words):
     """Of commands that do not run, too."""
     code, out, err = answers[words]
     assert (code, err) == (0, "") and out.startswith("Usage: ota")
-
-
-@pytest.mark.parametrize("extra", extras.MODULES)
-def test_an_extra_brings_the_modules_that_its_commands_look_for(extra):
-    """The table of ota_host/extras.py, and what setup.cfg asks for."""
-    settings = configparser.ConfigParser()
-    settings.read(ROOT / "setup.cfg")
-    listed = [Requirement(line) for line in settings["options.extras_require"][extra].split("\n") if line]
-    wanted = {canonicalize_name(r.name) for r in listed} - {"mpota"}
-    found = metadata.packages_distributions()
-    assert {canonicalize_name(found[module][0]) for module in extras.MODULES[extra]} == wanted
-    assert f"mpota[{extra}]" in settings["options.extras_require"]["all"]

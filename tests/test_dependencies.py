@@ -1,0 +1,49 @@
+"""What setup.cfg asks for, what its extras bring, and the versions that CI has."""
+
+import configparser
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from support import ROOT
+
+from ota_host import extras
+
+SETTINGS = configparser.ConfigParser()
+SETTINGS.read(ROOT / "setup.cfg")
+EXTRAS = SETTINGS["options.extras_require"]
+
+
+def requirements(text):
+    return [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("extra", extras.MODULES)
+def test_an_extra_brings_the_modules_that_its_commands_look_for(extra):
+    """The table of ota_host/extras.py, and what setup.cfg asks for."""
+    wanted = {canonicalize_name(r.name) for r in requirements(EXTRAS[extra])} - {"mpota"}
+    found = metadata.packages_distributions()
+    assert {canonicalize_name(found[module][0]) for module in extras.MODULES[extra]} == wanted
+
+
+def test_all_and_test_bring_every_extra_for_users():
+    """And so does CI."""
+    assert set(map(str, requirements(EXTRAS["all"]))) == {f"mpota[{extra}]" for extra in extras.MODULES}
+    assert "mpota[all]" in EXTRAS["test"].splitlines()
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_constraints_pin_everything_that_is_asked_for(python):
+    """Once for each Python, at a version that setup.cfg allows; `make constraints` renews them."""
+    machine = {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux", "extra": ""}
+    pins = {}
+    for line in requirements((ROOT / "constraints.txt").read_text()):
+        if not line.marker or line.marker.evaluate(machine):
+            assert canonicalize_name(line.name) not in pins, f"{line.name} is pinned twice"
+            pins[canonicalize_name(line.name)] = str(line.specifier).removeprefix("==")
+    for text in (SETTINGS["options"]["install_requires"], *EXTRAS.values()):
+        for wanted in requirements(text):
+            if wanted.name == "mpota" or (wanted.marker and not wanted.marker.evaluate(machine)):
+                continue
+            assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), wanted
