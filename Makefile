@@ -42,13 +42,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# All but the long proof.
+# All but the long proof. It ends with the tests that were skipped, why, and what to install for them.
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -rs -m "not slow"
 
 # The slow tests.
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -rs -m slow
 
 # The long proof: a power cut at every flash operation, and again in the recovery; ends with a line of JSON.
 powerloss: $(READY)

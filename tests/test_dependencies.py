@@ -1,8 +1,10 @@
 """What setup.cfg asks for, what its extras bring, and the versions that CI has."""
 
+import ast
 import configparser
 from importlib import metadata
 
+import missing
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -47,3 +49,28 @@ def test_constraints_pin_everything_that_is_asked_for(python):
             if wanted.name == "mpota" or (wanted.marker and not wanted.marker.evaluate(machine)):
                 continue
             assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), wanted
+
+
+def skips():
+    """Every call in the tests that may skip one: its place, and the source of its arguments."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if "skip" not in (text := path.read_text()):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("skip", "skipif", "importorskip"):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", ast.get_source_segment(text, node)
+
+
+def test_a_skipped_test_says_what_to_install():
+    """`make test` ends with the reasons. Nothing can be installed for another kernel, or for IPv6."""
+    found = dict(skips())
+    assert len(found) > 8
+    hopeless = ("no IPv6", "kernel of Linux")
+    assert not [place for place, call in found.items() if not any(w in call for w in (" is missing: ", "reason(", *hopeless))]
+
+
+def test_a_program_that_is_missing_skips_a_test_by_its_package(monkeypatch):
+    monkeypatch.setattr(missing, "PATH", "/nowhere")
+    with pytest.raises(pytest.skip.Exception, match="^nginx is missing: apt-get install nginx-light$"):
+        missing.program("nginx")
+    assert missing.reason("npm", "node") == "npm is missing: apt-get install npm; node is missing: apt-get install nodejs"
