@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import re
 from importlib import metadata
 
 import missing
@@ -33,6 +34,22 @@ def test_all_and_test_bring_every_extra_for_users():
     """And so does CI."""
     assert set(map(str, requirements(EXTRAS["all"]))) == {f"mpota[{extra}]" for extra in extras.MODULES}
     assert "mpota[all]" in EXTRAS["test"].splitlines()
+
+
+# Commands -> the extra that they need.
+NEEDED = {"board": "boards", "deploy": "deploy", "prove": "boards", "serve": "serve", "tuf": "tuf"}
+
+
+@pytest.mark.parametrize("page", [*(ROOT / "docs/tutorial").glob("*.md"), *(ROOT / "docs/how-to").glob("*.md")], ids=lambda p: p.stem)
+def test_a_page_with_a_command_of_an_extra_says_what_to_install(page):
+    text = page.read_text()
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"mpota\[(.*?)\]", text))))
+    assert {NEEDED[name] for name in re.findall(r"^(?:\$ )?ota (\w+)", text, re.M) if name in NEEDED} <= named
+
+
+def test_the_reference_has_a_row_for_every_extra():
+    text = (ROOT / "docs/reference/cli.md").read_text()
+    assert set(re.findall(r"^\| `pip install 'mpota\[(\w+)\]'` \|", text, re.M)) == {*extras.MODULES, "all"}
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
