@@ -22,7 +22,7 @@ def install(extra: str) -> str:
 
 def missing(what: str, extra: str, names: Iterable[str]) -> OutsideError:
     """The error for `what` (such as "ota serve"), which needs packages (`names`) that are not installed."""
-    return OutsideError(f"{what} needs {' and '.join(names)}, not installed here; run {install(extra)}")
+    return OutsideError(f"{what} needs packages that are not installed ({', '.join(names)}); run {install(extra)}")
 
 
 def require(what: str, extra: str) -> None:
