@@ -185,6 +185,8 @@ for words in {[*NEEDY, *HELP]!r}:
             cli.main(words.split())
         except SystemExit as e:
             done[words] = e.code, out.getvalue(), err.getvalue()
+        except Exception as e:
+            done[words] = repr(e), out.getvalue(), err.getvalue()
 print(json.dumps(done))
 """
     return json.loads(bare.does("python", "-c", program))
