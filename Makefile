@@ -6,19 +6,27 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * min(os.cpu_count() or 1, 8))'
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The versions that CI has.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup demo lint format test test-slow coverage powerloss fuzz bench bench-heap footprint starts docs clean
+.PHONY: setup constraints demo lint format test test-slow coverage powerloss fuzz bench bench-heap footprint starts docs clean
 
 setup: $(READY)
 
-$(READY): setup.cfg pyproject.toml
+$(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or later is needed; choose one with make PYTHON=..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "No venv: on Debian, apt-get install python3-venv."; exit 1; }
 	@echo "Installing what the project needs into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@$(INSTALL) -e '.[test]'
 	@touch $@
+
+# Renews constraints.txt: the newest versions that work together, for every Python from 3.10 on.
+constraints: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m uv pip compile --quiet --universal --upgrade --python-version 3.10 --all-extras --no-annotate \
+		--custom-compile-command 'make constraints' --output-file constraints.txt setup.cfg
 
 # A board without hardware updates itself over the air. BOARD=unix or pico-w.
 demo: $(READY)
@@ -36,13 +44,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# All but the long proof.
+# All but the long proof. It ends with the tests that were skipped, why, and what to install for them.
 test: $(READY)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist worksteal -m "not slow"
 
 # The slow tests.
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -rs -m slow
 
 # What the fast tests run of ota_host, and of ota on CPython, by package; fails below the floor in pyproject.toml.
 coverage: $(READY)
@@ -75,7 +83,7 @@ bench-heap: $(READY)
 
 # The documentation as a site in site/, with search; a dead link is an error.
 docs: $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@$(INSTALL) -e '.[docs]'
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d .cache/docs docs site
 	@echo "site/index.html"
 

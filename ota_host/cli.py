@@ -21,7 +21,7 @@ from rich.text import Text
 import ota_host
 from ota.errors import OtaError
 
-from . import audit, clock, config, drafts, init, mend, preview, prune, release, releases, show, usage
+from . import audit, clock, config, drafts, extras, init, mend, preview, prune, release, releases, show, usage
 from .boards import BoardError
 from .boards.command import board
 from .deploy.command import deploy
@@ -217,6 +217,7 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the releases over HTTP, with a line for each request, until Ctrl-C."""
+    extras.require("ota serve", "serve")
     from .server import addresses, listen, serve
 
     root = (dest or config.read(config_file).root).absolute()

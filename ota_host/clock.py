@@ -14,11 +14,11 @@ file on a PC says how late it really is.
 """
 
 import datetime
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from . import git
 from .errors import HostError
 from .tree import Manifest
 
@@ -43,7 +43,7 @@ def witness(folder: Path, paths: Iterable[str]) -> Witness:
     Returns:
         tuple: seconds since 1970, and what says so (str).
     """
-    committed = _git(folder, "log", "-1", "--format=%ct", "--", ".")
+    committed = git.run(folder, "log", "-1", "--format=%ct", "--", ".")
     if committed:
         edited = _differing(folder)
         paths = [path for path in paths if path in edited]
@@ -53,19 +53,11 @@ def witness(folder: Path, paths: Iterable[str]) -> Witness:
     return max(times)
 
 
-def _git(folder: Path, *words: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
-
-
 def _differing(folder: Path) -> set[str]:
     # The paths below `folder` that differ from the commit.
-    prefix = _git(folder, "rev-parse", "--show-prefix").strip()
-    lines = _git(folder, "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", ".").split("\0")
-    return {line[3 + len(prefix) :] for line in lines}
+    prefix = (git.run(folder, "rev-parse", "--show-prefix") or "").rstrip("\n")
+    listed = git.run(folder, "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", ".") or ""
+    return {line[3 + len(prefix) :] for line in listed.split("\0")}
 
 
 def check(now: int, head: Manifest | None, channel: str, witness: Witness | None = None) -> list[str]:

@@ -22,6 +22,9 @@ exclude = {exclude}
 destination = {destination}    # the folder that the web server serves; the release goes to {destination_plain}/{project_plain}/
 channel = {channel}
 legacy = {legacy}              # "prefix" or "subdir": also the layout of micropython_ota, for its devices
+# compile = true                # ship .mpy files, which need less RAM on the board
+# compile_exclude = ["/apps/*.py"]    # sources that `compile` leaves as they are
+# keep = ["settings.json", "data/"]    # belongs to the board once it exists: updates leave it alone
 # key = ["~/keys/{project_plain}.key"]    # signs every release; `ota keygen` makes one, outside of this folder
 # keys = ["RS256:..."]          # what the boards trust, as `ota keygen` prints it; nothing else is published
 """

@@ -36,7 +36,7 @@ def original(version):
             command = [unearth, f"micropython-ota=={version}", "--download", fresh]
             done = subprocess.run(command, capture_output=True, text=True, timeout=120)
             if done.returncode or not (pathlib.Path(fresh) / archive.name).exists():
-                pytest.skip(f"NOT COMPARED with micropython-ota {version}, which cannot be had: {done.stderr[-200:]}")
+                pytest.skip(f"micropython-ota {version} is missing: pip must be able to reach PyPI: {done.stderr[-200:]}")
             os.replace(pathlib.Path(fresh) / archive.name, archive)
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         assert digest == ARCHIVES[version], f"{archive} has the SHA-256 {digest}, not {ARCHIVES[version]}"

@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import textwrap
 import threading
@@ -14,9 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from missing import find, program
 
-BIN = "/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin"
-NGINX = shutil.which("nginx", path=BIN)
+NGINX = find("nginx")
 
 
 def free_port():
@@ -32,8 +31,7 @@ def nginx(folder, server):
     `{port}` in it is the port, `{root}` the folder `www` below `folder`.
     Requests are logged in `folder`/access, a line each.
     """
-    if not NGINX:
-        pytest.skip("nginx is not installed: the behaviour of a real web server is not tested")
+    command = program("nginx")
     port = free_port()
     (folder / "www").mkdir(exist_ok=True)
     server = server.replace("{port}", str(port)).replace("{root}", str(folder / "www"))
@@ -49,7 +47,7 @@ def nginx(folder, server):
         }}
         """)
     )
-    with running([NGINX, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error")], port):
+    with running([command, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error")], port):
         yield port
 
 
@@ -71,14 +69,6 @@ def running(command, port, **options):
         finally:
             process.terminate()
             process.wait()
-
-
-def program(name, where=BIN):
-    """The path of a server, or the test is skipped."""
-    found = shutil.which(name, path=where)
-    if not found:
-        pytest.skip(f"{name} is not installed: the behaviour of this server is not tested")
-    return found
 
 
 APACHE = """
@@ -146,7 +136,7 @@ def caddy(www, inside=""):
 @contextlib.contextmanager
 def rclone(www):
     """Run `rclone serve s3` on `www`, whose folders are its buckets; gives its URL."""
-    command = program("rclone", os.path.dirname(sys.executable))
+    command = program("rclone")
     port = free_port()
     with tempfile.TemporaryDirectory() as temp:
         words = ["serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", Path(temp) / "conf", "--vfs-cache-mode", "off"]
@@ -157,7 +147,7 @@ def rclone(www):
 @contextlib.contextmanager
 def moto(www):
     """Run moto's S3 with what is in the folders of `www`, its buckets; gives its URL."""
-    boto3 = pytest.importorskip("boto3")
+    boto3 = pytest.importorskip("boto3", reason="boto3 is missing: make setup")
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0)

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from servers import NGINX
+from missing import needs
 from support import ROOT
 
 from bench import pico, report, targets, workloads
@@ -18,7 +18,7 @@ from ota_host.boards import BoardError
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not NGINX, reason="nginx is not installed: the benchmark does not run")
+@needs("nginx")
 def test_the_quick_benchmark_measures_ours_the_peers_that_are_there_and_the_limit(tmp_path):
     done = subprocess.run([sys.executable, "bench", "--quick", "--out", tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -473,7 +473,7 @@ def test_firmware_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
 
 def test_emulated_wifi_may_send_after_any_number_of_frames_that_came():
     """A driver that follows the chip's grants, as the firmware's does, is never out of them."""
-    bus = pytest.importorskip("rp2040py.external.cyw43.bus")
+    bus = pytest.importorskip("rp2040py.external.cyw43.bus", reason="rp2040py is missing: pip install 'mpota[boards]'")
     from ota_host.boards.pico import let_it_send
 
     class Chip(bus.GSPIBus):

@@ -1,11 +1,11 @@
 """What this library may take stays within bench/budgets.json: sizes, bytes on the wire and on flash, heaps."""
 
 import pytest
-from servers import NGINX
+from missing import needs
 
 from bench import budgets
 
-pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: the budgets are not measured")
+pytestmark = needs("nginx")
 BUDGETS = budgets.read()
 
 

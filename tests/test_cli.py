@@ -67,6 +67,15 @@ class TestInit:
         assert (made.project, made.source, made.tree) == (folder.name, "src", folder / "public" / folder.name)
         assert ota("publish", "--version", "v1.0.0")[0] == 0
 
+    def test_each_line_that_is_commented_out_is_a_setting(self, folder, ota):
+        """So that removing the # is all there is to do."""
+        ota("init", "--yes", "--force")
+        text = re.sub(r"^# (\w+ = )", r"\1", (folder / "ota.toml").read_text(), flags=re.M)
+        (folder / "ota.toml").write_text(text)
+        made = config.read(folder / "ota.toml")
+        assert made.compile and made.compile_exclude == ["/apps/*.py"] and made.keep == ["settings.json", "data/"]
+        assert made.key and made.keys
+
     def test_every_answer_is_an_option(self, folder, ota):
         """What is asked at a terminal can be given by a script."""
         (folder / "ota.toml").unlink()

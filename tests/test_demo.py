@@ -1,6 +1,7 @@
 """The project's main job: a board is deployed, updates itself over the air, and is read from outside."""
 
 import pytest
+from missing import no_firmware
 
 from ota_host import demo
 from ota_host.boards import BoardError, FirmwareUnavailable
@@ -19,7 +20,7 @@ def test_the_real_pico_w_firmware_updates_itself_over_wifi(tmp_path):
     try:
         files, size = demo.run("pico-w", tmp_path)
     except FirmwareUnavailable as e:
-        pytest.skip(f"the Pico W firmware cannot be had: {e}")
+        no_firmware(e)
     assert files == 6
     assert 0 < size < 3000
 

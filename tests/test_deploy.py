@@ -334,7 +334,7 @@ class TestAnotherOta:
 
     def test_a_copy_of_the_library_that_was_broken_off_is_gone_on_with(self, project, fresh, monkeypatch):
         """After its first file: it is not taken for somebody's package."""
-        real, written = deploy.Board.write, []
+        real, written = serial_board.Board.write, []
 
         def write(board, path, *more):
             if written:
@@ -342,7 +342,7 @@ class TestAnotherOta:
             written.append(path)
             real(board, path, *more)
 
-        monkeypatch.setattr(deploy.Board, "write", write)
+        monkeypatch.setattr(serial_board.Board, "write", write)
         ota("deploy", fresh.port, code=1)
         assert [path for path in fresh.tree() if path.startswith("lib/ota/")] == written
         monkeypatch.undo()

@@ -83,7 +83,7 @@ LAX = ("manifest", "state", "signature", "tuf_metadata", "tuf_client")
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_budget_of_inputs_of_atheris_keeps_the_contract(name, tmp_path):
     if not has_fuzzer():
-        pytest.skip("atheris is not installed (it is for Linux only): no coverage-guided fuzzing")
+        pytest.skip("atheris is missing: make setup, on Linux with Python before 3.14")
     runs = RUNS // 4 if name.startswith("tuf_") else RUNS  # each of these takes ten times as long
     done = fuzz(name, runs, out=tmp_path)
     assert not done.crashes, done.said

@@ -1,7 +1,7 @@
 """The heap that an update needs has nothing to do with what is updated, and may be in pieces."""
 
 import pytest
-from servers import NGINX
+from missing import needs
 
 from bench import boards, budgets
 from bench.subjects import Bench
@@ -9,7 +9,7 @@ from bench.web import Web
 from bench.workloads import KB, Layout, Workload, asset, make
 from ota_host.keys import generate
 
-pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: heaps are not measured")
+pytestmark = needs("nginx")
 NOISE = 3  # KB: where the collector stands when the heap is full
 
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from missing import needs
 
 from ota.manifest import Reader
 from ota_host.errors import ConfigError, HostError, OutsideError
@@ -117,7 +118,7 @@ class TestForm:
         assert reader.digest == hashlib.sha256(RAW).digest()
         assert [s["key"] for s in reader.signatures] == [signers[alg].key_id]
 
-    @pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
+    @needs("openssl")
     @pytest.mark.parametrize("alg", ["RS256", "ES256"])
     def test_openssl_reads_the_key_file_and_verifies_its_signature(self, keys, signers, tmp_path, alg):
         """So the file outlives this tool."""
@@ -132,7 +133,7 @@ class TestForm:
         words = ["openssl", "dgst", "-sha256", "-verify", "pub", "-signature", "sig", "raw"]
         assert subprocess.run(words, cwd=tmp_path, capture_output=True).stdout == b"Verified OK\n"
 
-    @pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
+    @needs("openssl")
     def test_openssl_says_that_the_password_is_stretched(self, keys):
         """210,000 rounds of HMAC-SHA-512, where most libraries write 2,048."""
         told = subprocess.run(["openssl", "asn1parse", "-in", keys["ES256"]], capture_output=True, text=True).stdout
@@ -449,6 +450,9 @@ MODULE = next(
     (p for p in ("/usr/lib/softhsm/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so") if os.path.exists(p)), None
 )
 HAS_TOKEN = bool(MODULE and shutil.which("softhsm2-util") and importlib.util.find_spec("pkcs11"))
+needs_token = pytest.mark.skipif(
+    not HAS_TOKEN, reason="a PKCS#11 token is missing: apt-get install softhsm2, pip install 'mpota[pkcs11]'"
+)
 
 
 class TestUri:
@@ -474,7 +478,7 @@ class TestUri:
         found = parse_uri("pkcs11:token=my%20token;id=%01%FF;type=private?module-path=/m.so&pin-source=file:/p")
         assert (found["token"], found["id"], found["pin-source"]) == ("my token", b"\x01\xff", "file:/p")
 
-    @pytest.mark.skipif(not importlib.util.find_spec("pkcs11"), reason="python-pkcs11 is not installed")
+    @pytest.mark.skipif(not importlib.util.find_spec("pkcs11"), reason="python-pkcs11 is missing: pip install 'mpota[pkcs11]'")
     def test_a_module_that_is_none_is_named(self):
         """The path is the likely slip."""
         with pytest.raises(OutsideError, match="^pkcs11 module /none.so: cannot be loaded: "):
@@ -512,7 +516,7 @@ def token(tmp_path_factory):
     return _TOKEN
 
 
-@pytest.mark.skipif(not HAS_TOKEN, reason="NO TOKEN: install softhsm2, which .ci/run does, to test PKCS#11")
+@needs_token
 class TestToken:
     """A token of SoftHSM, which is a real PKCS#11 module; keys are made in it by another program."""
 

@@ -6,6 +6,7 @@ import subprocess
 
 import core_tree
 import pytest
+from missing import program
 from support import ROOT, release
 
 from ota_host import core, library
@@ -57,8 +58,7 @@ print(json.dumps(told))
 @pytest.fixture(params=VERSIONS)
 def old(request):
     """The folder of one of the builds, fetched once."""
-    if not shutil.which("npm") or not shutil.which("node"):
-        pytest.skip("node and npm are not installed: older MicroPythons are not tested")
+    program("npm"), program("node")
     folder = ROOT / ".cache" / f"micropython-{request.param}"
     if not (folder / "package" / "micropython.mjs").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def old(request):
             cwd=folder, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
-            pytest.skip(f"MicroPython {request.param} cannot be had: {done.stderr[-200:]}")
+            pytest.skip(f"MicroPython {request.param} is missing: `npm pack {PACKAGE}` must work here: {done.stderr[-200:]}")
         shutil.unpack_archive(folder / done.stdout.strip().splitlines()[-1], folder)
     return folder / "package"
 

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from servers import NGINX, nginx
+from missing import needs
+from servers import nginx
 from support import release, told_by
 
 V1 = {"boot.py": b"boot 1", "lib/a.py": b"a 1" * 700, "main.py": b"main 1"}
@@ -251,7 +252,7 @@ except ValueError:
 }
 
 
-@pytest.mark.skipif(not NGINX, reason="nginx is not installed")
+@needs("nginx")
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_run_that_is_stopped_leaves_no_file_and_no_socket_open(servers, tmp_path, stop):
     """Nothing is left to the collector, which is off; the threshold of the collector is the application's."""

@@ -5,6 +5,7 @@ import threading
 import warnings
 
 import pytest
+from missing import no_firmware
 
 from ota_host.boards import WIFI_BOOT, FirmwareUnavailable, firmware, read_tree, start
 
@@ -17,7 +18,7 @@ def uf2():
         return firmware.pico_w_firmware()
     except FirmwareUnavailable as e:
         warnings.warn("the tests on the real firmware did NOT run: %s" % e, stacklevel=1)
-        pytest.skip(str(e))
+        no_firmware(e)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import certificates
 import pytest
 import trustme
 from certificates import DAY, KEYS, context, der
+from missing import no_firmware
 from on_pico import pico_with_library
 from servers import Wire
 
@@ -49,7 +50,7 @@ def uf2():
         return firmware.pico_w_firmware()
     except FirmwareUnavailable as e:
         warnings.warn("the tests of TLS on the real firmware did NOT run: %s" % e, stacklevel=1)
-        pytest.skip(str(e))
+        no_firmware(e)
 
 
 def answer(date=None, location=None):

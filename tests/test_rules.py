@@ -577,6 +577,17 @@ class TestClock:
         (made.source_folder / "new.py").write_text("")  # is not in the release
         assert clock.witness(made.source_folder, paths)[0] == NOW + 5
 
+    def test_an_edited_file_counts_beside_one_whose_name_is_not_utf_8(self, tmp_path):
+        """What git answers is bytes."""
+        made = project(tmp_path, {"main.py": "x = 1\n"})
+        self.git(tmp_path, "init", "-q")
+        self.git(tmp_path, "add", "src")
+        self.git(tmp_path, "commit", "-qm", "x")
+        (made.source_folder / os.fsdecode(b"caf\xe9.py")).write_text("")
+        (made.source_folder / "main.py").write_text("x = 2\n")
+        os.utime(made.source_folder / "main.py", (NOW + 5, NOW + 5))
+        assert clock.witness(made.source_folder, ["main.py"])[0] == NOW + 5
+
     def test_without_git_the_newest_file_counts(self, tmp_path):
         """Whichever it is."""
         made = project(tmp_path, {"boot.py": BOOT, "a/b.txt": ""})

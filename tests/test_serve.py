@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
@@ -16,6 +15,7 @@ import time
 from queue import SimpleQueue
 
 import pytest
+from missing import program
 from support import ROOT, run_mp
 
 from ota_host.server import WAITING, listen, serve
@@ -369,9 +369,7 @@ def free_port():
 @pytest.fixture
 def nginx(tree, tmp_path):
     """nginx with the block of the how-to, on a free port: its port."""
-    program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-    if not program:
-        pytest.skip("no nginx on this machine: the block of docs/how-to/web-servers.md is not run")
+    command = program("nginx")
     block = re.search(r"```nginx\n(.*?)```", (ROOT / "docs/how-to/web-servers.md").read_text(), re.S)[1]
     number = free_port()
     block = block.replace("listen 8080;", f"listen 127.0.0.1:{number};").replace("/srv/ota", str(tree))
@@ -382,7 +380,7 @@ def nginx(tree, tmp_path):
     user = "user root;" if os.name == "posix" and os.geteuid() == 0 else ""
     head = f"daemon off; {user} pid {tmp_path}/pid; error_log stderr; events {{}}"
     (tmp_path / "nginx.conf").write_text(f"{head} http {{ access_log off; {scratch} {block} }}")
-    process = subprocess.Popen([program, "-p", tmp_path, "-c", "nginx.conf", "-e", "stderr"])
+    process = subprocess.Popen([command, "-p", tmp_path, "-c", "nginx.conf", "-e", "stderr"])
     for _ in range(100):
         try:
             socket.create_connection(("127.0.0.1", number), 1).close()
@@ -421,8 +419,7 @@ def test_the_nginx_of_the_how_to_does_what_boards_need(nginx, tree):
 
 def test_the_upload_of_the_how_to_copies_the_tree_in_the_order_of_its_rules(tree, tmp_path):
     """Contents, then releases and `version`, then the channels; nothing of the publisher."""
-    if not shutil.which("rsync"):
-        pytest.skip("no rsync on this machine: the upload of docs/how-to/web-servers.md is not run")
+    program("rsync")
     text = (ROOT / "docs/how-to/web-servers.md").read_text()
     lines = re.search(r"```sh\n(.*?)```", text, re.S)[1].strip().splitlines()
     (tree / "sample/releases").mkdir(exist_ok=True)

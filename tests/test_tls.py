@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import ssl
 import subprocess
 import time
@@ -13,6 +12,7 @@ import certificates
 import pytest
 import trustme
 from certificates import context, der
+from missing import program
 from servers import Wire, nginx, requests
 from support import FULL, ROOT, release, run_mp
 from test_docs import BLOCK, STAGE
@@ -223,8 +223,7 @@ def test_a_doubted_authority_on_a_full_heap_is_told_with_what_is_free(tmp_path):
 
 def test_the_page_about_https_works_from_its_first_command_to_the_update(tmp_path):
     """Its commands make the certificates, its nginx shows them, and its programs set the clock and update a board."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
+    program("openssl")
     page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
     blocks = {language: [t for name, t in BLOCK.findall(page) if name == language] for language in ("sh", "nginx", "python")}
     for commands in blocks["sh"][:1]:
@@ -267,8 +266,7 @@ for port in servers.split():
 
 def test_a_fleet_changes_its_authority_by_the_page_and_loses_no_board(tmp_path):
     """Its commands, in its order: a board that takes part, one that was off meanwhile, and one without the steps."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed: the commands of docs/how-to/https.md are not run")
+    program("openssl")
     page = (ROOT / "docs/how-to/https.md").read_text().replace("ota.example.org", "localhost")
     for commands in [text for name, text in BLOCK.findall(page) if name == "sh"]:
         done = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)

@@ -12,7 +12,7 @@ import pytest
 from servers import nginx, requests
 from support import ROOT, run_mp
 from test_cli import folder, ota  # noqa: F401
-from test_keys import HAS_TOKEN, MODULE, token, word  # noqa: F401
+from test_keys import MODULE, needs_token, token, word  # noqa: F401
 from test_publish import cutting
 from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.ngclient import FetcherInterface
@@ -151,7 +151,7 @@ class TestInit:
             Reader(tmp_path / "tree", tmp_path / "c").get()
         assert key.scheme == {"rsa": "rsa-pkcs1v15-sha256", "online": "ecdsa-sha2-nistp256"}[alg]
 
-    @pytest.mark.skipif(not HAS_TOKEN, reason="NO TOKEN: install softhsm2 to test PKCS#11")
+    @needs_token
     @pytest.mark.parametrize("label", ["rsa", "ec"])
     def test_a_key_of_a_token_signs(self, tmp_path, token, label):  # noqa: F811
         """By the same URI as releases."""
@@ -532,6 +532,8 @@ class TestHowTo:
         monkeypatch.setenv("OTA_KEY_PASSWORD", "sesame")
         for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S):
             for line in block.splitlines():
+                if line.startswith("pip "):
+                    continue
                 if line.startswith("cp "):
                     shutil.copy(*line.split()[1:])
                     continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import extras
 from ..errors import OutsideError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _serve(options: "BoardOptions", as_json: bool) -> int:
     except (Ended, KeyboardInterrupt):
         return 0
     except ModuleNotFoundError as e:
-        raise OutsideError(f"{e.name} is not installed: pip install 'mpota[boards]'") from None
+        raise extras.missing("ota board", "boards", [str(e.name)]) from None
     except (FirmwareUnavailable, OSError, ImportError) as e:
         raise OutsideError(e) from None
     if supervisor.problem:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .supervisor import BoardOptions
 
+from ..extras import install
+
 STUB = str(Path(__file__).with_name("stub.py"))
 
 _READY = b"\0READY\0"  # the stub says it before the prompt, when the board comes back to the raw prompt
@@ -45,7 +47,7 @@ def command() -> list[str]:
         return [sys.executable, "-I", "-S", "-c", _LAUNCH % os.path.dirname(spec.origin)]
     found = shutil.which("micropython")
     if found is None:
-        raise FileNotFoundError("no unix port of MicroPython: install mpota[boards] or set MICROPYTHON")
+        raise FileNotFoundError(f"no unix port of MicroPython: run {install('boards')}, or set MICROPYTHON")
     return [found]
 
 

@@ -3,12 +3,14 @@
 Afterwards the board holds exactly the release, beside what `keep` protects and what no release ever named.
 """
 
+from __future__ import annotations
+
 import ast
 import hashlib
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ota.plan import kept
 
@@ -18,9 +20,11 @@ from ..errors import HostError, OutsideError
 from ..library import Form
 from ..shared_types import Progress
 from ..tree import Manifest, Tree
-from .board import Board
 
-__all__ = ["BOOT", "Board", "Deployed", "contents", "put_all"]
+if TYPE_CHECKING:
+    from .board import Board
+
+__all__ = ["BOOT", "Deployed", "contents", "put_all"]
 
 # Where `mip` puts it as well; a board finds it there and beside main.py alike.
 HOME = "lib/"
@@ -301,6 +305,8 @@ def put_all(
     project = contents(cast(Tree, tree), release) if release else {}
     imports.check_library(project, frozen)
     imports.check_whole(project)
+    from .board import Board  # which needs mpremote
+
     board = Board(port)
     try:
         done = Deployed(release.version if release else None, rules.FROZEN if frozen else form.value)

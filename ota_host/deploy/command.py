@@ -1,16 +1,18 @@
 """The command `ota deploy`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from .. import config, rules, show
+from .. import config, extras, rules, show
 from ..errors import ConfigError, HostError, OutsideError
 from ..library import As, Form, Use
 from ..tree import Tree
-from . import Deployed, put_all
+
+if TYPE_CHECKING:
+    from . import Deployed
 
 
 def find_port() -> str:
@@ -49,6 +51,9 @@ def deploy(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Put the library, a published release and boot.py on a board, and remove what older releases left there."""
+    extras.require("ota deploy", "deploy")
+    from . import put_all
+
     form = Form.SOURCE if source else form
     if use and form != Form.CORE:
         raise ConfigError(f"--use goes with --as core, not with {form.value}")
@@ -71,7 +76,7 @@ def deploy(
         show.out.print(Text(f"{port}: {_summary(done, frozen)}"))
 
 
-def _summary(done: Deployed, frozen: bool) -> str:
+def _summary(done: "Deployed", frozen: bool) -> str:
     what = f"{done.version}, library in the firmware" if frozen else f"{done.version} and the library ({done.library})"
     if not done.version:
         what = f"the library ({done.library})"

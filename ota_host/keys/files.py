@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import hashlib
 import hmac
 import json
 import os
 import stat
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,11 @@ Private = Union["RSAPrivateKey", "EllipticCurvePrivateKey", bytes]
 
 # OWASP's count for PBKDF2 with HMAC-SHA-512; that of `cryptography` is 2,048.
 _ROUNDS = 210_000
+# Object identifiers in DER, for the same in PKCS#8.
+_PBES2 = bytes.fromhex("06092a864886f70d01050d")
+_PBKDF2 = bytes.fromhex("06092a864886f70d01050c")
+_HMAC_SHA512 = bytes.fromhex("06082a864886f70d020b")
+_AES256_CBC = bytes.fromhex("060960864801650304012a")
 _JWE = ["PBES2-HS512+A256KW", "A256GCM"]
 BITS = (2048, 3072, 4096)
 _SECRET = 32  # bytes
@@ -186,21 +193,32 @@ def _encode_private(private: "RSAPrivateKey | EllipticCurvePrivateKey", password
 
     if password is None:
         return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    # `cryptography` reads any count of rounds and writes 2,048 only.
-    from Crypto.IO import PEM, PKCS8
-    from Crypto.Util.asn1 import DerNull, DerObjectId
-
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    oid, inner, curve = PKCS8.unwrap(der)
-    wrapped = PKCS8.wrap(
-        inner,
-        oid,
-        password,
-        protection="PBKDF2WithHMAC-SHA512AndAES256-CBC",
-        prot_params={"iteration_count": _ROUNDS, "salt_size": 16},
-        key_params=DerObjectId().decode(curve) if curve else DerNull(),
-    )
-    return PEM.encode(wrapped, "ENCRYPTED PRIVATE KEY").encode() + b"\n"
+    body = "\n".join(textwrap.wrap(base64.b64encode(_wrap(der, password)).decode(), 64))
+    return f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{body}\n-----END ENCRYPTED PRIVATE KEY-----\n".encode()
+
+
+def _wrap(der: bytes, password: bytes) -> bytes:
+    # PBES2 of RFC 8018. `cryptography` reads any number of rounds, but always writes 2,048.
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from cryptography.hazmat.primitives.padding import PKCS7
+
+    salt, iv = os.urandom(16), os.urandom(16)
+    key = hashlib.pbkdf2_hmac("sha512", password, salt, _ROUNDS, 32)
+    padder, encryptor = PKCS7(128).padder(), Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    sealed = encryptor.update(padder.update(der) + padder.finalize()) + encryptor.finalize()
+    derivation = _seq(_PBKDF2, _seq(_der(4, salt), _der(2, _ROUNDS.to_bytes(3, "big")), _seq(_HMAC_SHA512, _der(5))))
+    return _seq(_seq(_PBES2, _seq(derivation, _seq(_AES256_CBC, _der(4, iv)))), _der(4, sealed))
+
+
+def _der(tag: int, content: bytes = b"") -> bytes:
+    size = len(content)
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, *([size] if size < 128 else [0x80 | len(length), *length])]) + content
+
+
+def _seq(*parts: bytes) -> bytes:
+    return _der(0x30, b"".join(parts))
 
 
 def _encode_secret(secret: bytes, password: bytes | None) -> bytes:

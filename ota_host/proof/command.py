@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from .. import config
+from .. import config, extras
 from . import Proof
 from .release import prove_release
 
@@ -29,6 +29,7 @@ def prove(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Cut the power at every flash operation of an update, on real MicroPython; exit code 1 when a board is left broken."""
+    extras.require("ota prove", "boards")
     folder = dest or config.read(config_file).tree
     proofs = prove_release(folder, old, new, storage=storage, path=[p.absolute() for p in path or ()], second=second, prog=prog)
     bad = sum(proof.bad_states for proof in proofs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .. import config, show
+from .. import config, extras, show
 from ..errors import ConfigError, HostError, OutsideError
 from ..keys.command import AsJson, ConfigFile, KeyNames, PasswordFile, check_outside
 from ..keys.password import Password
@@ -83,6 +83,7 @@ class _Keys:
 
 
 def _start(path: Path, key: list[str] | None, password_file: Path | None) -> tuple[config.Config, _Keys]:
+    extras.require("ota tuf", "tuf")
     settings = config.read(path)
     keys = _Keys(settings, password_file)
     keys.sign_with(key)
@@ -198,6 +199,7 @@ def sign(
     as_json: AsJson = False,
 ) -> None:
     """Sign the draft of a root, on a machine that needs nothing else; the signatures get into the file."""
+    extras.require("ota tuf", "tuf")
     from .keys import load
 
     if not key:

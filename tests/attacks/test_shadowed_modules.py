@@ -8,6 +8,7 @@ import ssl
 import pytest
 import trustme
 from certificates import der
+from missing import no_firmware
 from on_pico import pico_with_library
 from support import release, run_mp
 from test_fences import MICROPYTHON_MODULES
@@ -210,7 +211,7 @@ def test_on_the_real_firmware_of_a_pico_w_too(tmp_path):
     try:
         uf2 = firmware.pico_w_firmware()
     except FirmwareUnavailable as e:
-        pytest.skip(f"the firmware of the Pico W is not there: {e}")
+        no_firmware(e)
     files = {"boot.py": b"import ota\nota.boot()\n", "main.py": b"V = 1\n"}
     for seq, main in ((2, b"V = 2\n"), (3, b"V = 3\nimport ota\nota.confirm()\n")):
         release(tmp_path / str(seq), {**files, "main.py": main}, seq=seq, version=f"v{seq}")

@@ -1,6 +1,7 @@
 """The proof on the unmodified Pico W firmware; `make test-slow` and `make powerloss` run it."""
 
 import pytest
+from missing import no_firmware
 
 from ota_host import deploy
 from ota_host.boards import FirmwareUnavailable, firmware, start
@@ -15,7 +16,7 @@ def uf2():
     try:
         return firmware.pico_w_firmware()
     except FirmwareUnavailable as e:
-        pytest.skip(f"the proof on the real firmware did NOT run: {e}")
+        no_firmware(e)
 
 
 def test_at_every_cut_tried_the_real_firmware_boots_a_whole_release(tmp_path):
