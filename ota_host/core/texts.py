@@ -70,11 +70,21 @@ def move_errors(program, live):
     items = program.modules["errors"].items
     classes = [n for n in items if isinstance(items[n], ast.ClassDef) and n != "OtaError"]
     late = [n for n in classes if all(isinstance(part, ast.Pass) for part in items[n].body)]
+    # What the module itself uses is a class from the start: made once more it would be another one.
+    used = {n for s in live if s.module == "errors" and s.name not in late for n in _names(items[s.name])}
+    for name in reversed(late):  # what is derived from stands before
+        if name in used:
+            used |= _names(items[name])
+    late = [n for n in late if n not in used]
     bases = " " + "".join(f"{n}={items[n].bases[0].id} " for n in late)
     items["_BASES"].value = ast.Constant(bases)
     for symbol in sorted(live):
         if symbol.module != "errors":
             program.modules[symbol.module].items[symbol.name] = _Late(late).visit(program.item(symbol))
+
+
+def _names(item):
+    return {node.id for node in ast.walk(item) if isinstance(node, ast.Name)}
 
 
 class _Late(ast.NodeTransformer):
