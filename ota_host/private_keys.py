@@ -16,12 +16,13 @@ _SECRET = re.compile(rb"\bHS256:[A-Za-z0-9+/]{22,}")
 _BASE64 = re.compile(rb"(?<![A-Za-z0-9+/])M[A-Za-z0-9+/]{60,}={0,2}")
 # PKCS#12: version 3, then data of the type pkcs7-data.
 _PKCS12 = re.compile(rb"\x30[\x80-\x84][\s\S]{0,4}\x02\x01\x03\x30[\s\S]{1,5}\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07")
-_MARKS = {
-    b"openssh-key-v1\0": "an OpenSSH private key",
-    b"PuTTY-User-Key-File-": "a PuTTY private key",
-    b"AGE-SECRET-KEY-1": "an age private key",
-    b"\xfe\xed\xfe\xed": "a Java key store",
-}
+# More than the mark of a format, which a program that reads it contains too.
+_MARKS = (
+    (re.compile(rb"openssh-key-v1\0[\s\S]{64}"), "an OpenSSH private key"),
+    (re.compile(rb"PuTTY-User-Key-File-\d+: \w"), "a PuTTY private key"),
+    (re.compile(rb"AGE-SECRET-KEY-1[0-9A-Za-z]{20}"), "an age private key"),
+    (re.compile(rb"\A\xfe\xed\xfe\xed[\s\S]{64}"), "a Java key store"),
+)
 _LARGEST = 64 << 10  # bytes of a key in DER
 
 
@@ -33,8 +34,8 @@ def find(data: bytes) -> str | None:
             return "a private key (PEM)"
     if _PEM.search(data):
         return "a private key (PEM)"
-    for mark, what in _MARKS.items():
-        if data.startswith(mark) or len(mark) > 8 and mark in data:
+    for mark, what in _MARKS:
+        if mark.search(data):
             return what
     if _PKCS12.match(data):
         return "a PKCS#12 key store"
