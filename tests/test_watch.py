@@ -12,6 +12,7 @@ import pytest
 from servers import Wire, free_port, nginx, requests
 from support import ROOT, release, run_mp, told_by
 from test_docs import BLOCK, STAGE
+from test_guard import board as board_on_flash  # noqa: F401
 from test_guard import files, library, put  # noqa: F401
 
 from ota.transports.retry import retry_s
