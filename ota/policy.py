@@ -77,7 +77,7 @@ def judge(header, state, project, device_id, clock):
 def _check_board(requires):
     platforms = requires.get("platform", (sys.platform,))
     if sys.platform not in platforms:
-        raise PolicyError("platform %r is not of %r" % (sys.platform, platforms))
+        raise PolicyError("this board is %r; the release is for %r" % (sys.platform, platforms))
     # The low byte is the version of the .mpy format; further up is the machine whose code it may hold.
     mpy = getattr(sys.implementation, "_mpy", 0)
     if requires.get("mpy", mpy & 0xFF) != mpy & 0xFF:

@@ -9,7 +9,7 @@ _REST = "-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def _fail(tag, why):
-    raise ManifestError("version %r %s" % (tag, why))
+    raise ManifestError("invalid version %r: %s" % (tag, why))
 
 
 def _identifier(tag, text, numeric=False):
@@ -19,13 +19,13 @@ def _identifier(tag, text, numeric=False):
         if c not in _DIGITS:
             number = False
             if numeric or c not in _REST:
-                _fail(tag, "has %r in %r" % (c, text))
+                _fail(tag, "contains %r in %r" % (c, text))
     if not text:
-        _fail(tag, "has an empty part")
+        _fail(tag, "empty part")
     if not number:
         return text
     if text[0] == "0" and len(text) > 1:
-        _fail(tag, "has a leading 0 in %r" % text)
+        _fail(tag, "leading 0 in %r" % text)
     return int(text)
 
 
@@ -37,13 +37,13 @@ def parse(tag):
     Returns:
         tuple: major, minor, patch (int), prerelease (tuple of str and int), build (str).
     Raises:
-        ManifestError: `tag` is no version.
+        ManifestError: `tag` is not a valid version.
     """
     if not isinstance(tag, str):
-        _fail(tag, "is no text")
+        _fail(tag, "not text")
     # Only ASCII passes below, so that characters are bytes.
     if len(tag) > LIMIT:
-        _fail(tag[:16] + "...", "is %d bytes, the limit is %d" % (len(tag), LIMIT))
+        _fail(tag[:16] + "...", "%d bytes, the limit is %d" % (len(tag), LIMIT))
     rest = (tag[1:] if tag[:1] == "v" else tag).split("+", 1)
     if len(rest) > 1:
         for part in rest[1].split("."):
@@ -53,7 +53,7 @@ def parse(tag):
     rest = rest[0].split("-", 1)
     core = rest[0].split(".")
     if len(core) != 3:
-        _fail(tag, "has %d numbers, not major.minor.patch" % len(core))
+        _fail(tag, "%d numbers, not major.minor.patch" % len(core))
     major, minor, patch = [_identifier(tag, part, True) for part in core]
     prerelease = rest[1].split(".") if len(rest) > 1 else ()
     return major, minor, patch, tuple([_identifier(tag, part) for part in prerelease]), build
@@ -71,7 +71,7 @@ def compare(a, b):
     """Order two tags by precedence (rule 11): -1, 0 or 1. The build metadata does not count.
 
     Raises:
-        ManifestError: one of them is no version.
+        ManifestError: one of them is not a valid version.
     """
     x, y = _order(parse(a)), _order(parse(b))
     return (x > y) - (x < y)

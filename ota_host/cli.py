@@ -1,8 +1,8 @@
 """The command `ota`.
 
-Exit codes: 0 done, or nothing to do; 1 the release or the tree is bad, or was refused; 2 what was
-asked for cannot be meant (command line, ota.toml); 3 a board, a port, a program or the file system
-did not answer as it must; 130 Ctrl-C. Every error is one line on standard error.
+Exit codes: 0 done, or nothing to do; 1 the release or the tree is bad, or was refused; 2 usage or
+configuration error (command line, ota.toml); 3 a board, a port, a program or the file system failed;
+130 Ctrl-C. Every error is one line on standard error.
 """
 
 import contextlib
@@ -69,9 +69,9 @@ class Layout(str, enum.Enum):
     SUBDIR = "subdir"
 
 
-ToChannel = Annotated[str | None, typer.Option(help="Who gets it; default: `channel` of ota.toml.")]
+ToChannel = Annotated[str | None, typer.Option(help="Channel to publish to; default: `channel` of ota.toml.")]
 Legacy = Annotated[Layout | None, typer.Option(help="Also write the layout of micropython_ota; default: `legacy` of ota.toml.")]
-Expires = Annotated[int | None, typer.Option(min=0, max=36500, help="Boards refuse it after so many days; 0: never.")]
+Expires = Annotated[int | None, typer.Option(min=0, max=36500, help="Days until boards refuse it; 0: never.")]
 Rollout = Annotated[
     float | None, typer.Option(min=0, max=100, help="Percent of the boards that get it; publish again to raise it.")
 ]
@@ -111,7 +111,7 @@ def init_(
     """Write ota.toml for the project in this folder."""
     folder = Path.cwd()
     if (folder / config.NAME).exists() and not force:
-        raise ConfigError(f"{folder / config.NAME}: is there already; --force replaces it")
+        raise ConfigError(f"{folder / config.NAME}: already exists; use --force to overwrite it")
     answers = init.defaults(folder)
     other = answers["destination"] if destination is None and answers["destination"] != init.DESTINATION else ""
     given = {"project": project, "source": source, "destination": destination, "channel": channel}

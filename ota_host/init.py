@@ -64,7 +64,7 @@ def write(folder: Path, answers: Mapping[str, str], force: bool = False) -> Path
         Path: the file.
 
     Raises:
-        ConfigError: it is there already, or an answer is not allowed.
+        ConfigError: the file already exists, or an answer is not allowed.
         OutsideError: it cannot be written.
     """
     path = folder / NAME
@@ -87,7 +87,7 @@ def write(folder: Path, answers: Mapping[str, str], force: bool = False) -> Path
             f.flush()
             os.fsync(f.fileno())
     except FileExistsError:
-        raise ConfigError(f"{path}: is there already; --force replaces it") from None
+        raise ConfigError(f"{path}: already exists; use --force to overwrite it") from None
     except OSError as e:
         raise OutsideError(f"{path}: cannot be written: {e.strerror}") from None
     return Path(path)

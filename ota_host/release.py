@@ -155,7 +155,7 @@ def _mpy_version(board: Mapping[str, bytes]) -> Requires:
         if path.endswith(".mpy"):
             number = mpy.version_of(data)
             if number is None:
-                raise HostError(f"{path} is no .mpy file: it begins with {data[:4]!r}")
+                raise HostError(f"{path} is not a valid .mpy file: it begins with {data[:4]!r}")
             found.setdefault(number, path)
     if len(found) > 1:
         (a, first), (b, second), *_ = sorted(found.items())

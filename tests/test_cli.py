@@ -125,7 +125,7 @@ class TestInit:
 
     def test_an_ota_toml_that_is_there_is_kept_without_force(self, folder, ota):
         """Exit code 2, and not a byte changes."""
-        assert ota("init", "--yes") == (2, "", f"error: {folder}/ota.toml: is there already; --force replaces it\n")
+        assert ota("init", "--yes") == (2, "", f"error: {folder}/ota.toml: already exists; use --force to overwrite it\n")
         assert (folder / "ota.toml").read_text() == 'project = "sample"\n'
         assert ota("init", "--yes", "--force")[0] == 0
         assert config.read().source == "src"
@@ -215,7 +215,7 @@ class TestPublish:
     @pytest.mark.parametrize(
         ("change", "words", "code", "message"),
         [
-            pytest.param(None, ["--version", "1.0"], 2, "version '1.0' has 2 numbers, not major.minor.patch; a version", id="version"),
+            pytest.param(None, ["--version", "1.0"], 2, "invalid version '1.0': 2 numbers, not major.minor.patch; a version", id="version"),
             pytest.param(None, [], 2, "no version: give --version, or `version` in ota.toml", id="no-version"),
             pytest.param(None, ["--version", "v1.0.0", "--channel", "a/b"], 2, "--channel 'a/b': must be", id="channel"),
             pytest.param("print(1)", ["--version", "v1.0.0"], 1, "boot.py does not call ota.boot()", id="boot"),

@@ -552,7 +552,7 @@ class TestVersion:
     @pytest.mark.parametrize("version", ["1.0", "v1", "latest", "v1.0.0/../x", "v01.0.0", ""])
     def test_what_is_not_semantic_versioning_is_refused(self, version):
         """Also because it becomes a file name."""
-        with pytest.raises(ConfigError, match="^version .*; a version is one of Semantic Versioning, such as v1.0.0$"):
+        with pytest.raises(ConfigError, match="^invalid version .*; a version is one of Semantic Versioning, such as v1.0.0$"):
             release.check_version(version)
 
 

@@ -208,7 +208,7 @@ tell(two=two, reverted=ramflash.tree(), status=status())
     [
         ({"project": "other"}, "PolicyError: project is 'other', this board's is 'sample'"),
         ({"seq": 1}, "PolicyError: seq 1 is older than the floor 2"),
-        ({"requires": {"platform": ["esp32"]}}, "PolicyError: platform 'linux' is not of ['esp32']"),
+        ({"requires": {"platform": ["esp32"]}}, "PolicyError: this board is 'linux'; the release is for ['esp32']"),
         ({"requires": {"mpy": 5}}, "PolicyError: .mpy version is 6, the release has 5"),
         ({"expires": 1770000000}, "PolicyError: seq 3 expired at 1770000000, now is"),
         ({"rollout": {"percent": 0, "salt": "s"}}, "no error"),

@@ -106,9 +106,9 @@ class TestParse:
     @pytest.mark.parametrize("tag", INVALID)
     def test_an_invalid_tag_is_refused_with_its_value(self, tag):
         """The message begins with what was given."""
-        with pytest.raises(ManifestError, match="^version ") as e:
+        with pytest.raises(ManifestError, match="^invalid version ") as e:
             parse(tag)
-        assert str(e.value).startswith("version %r " % tag)
+        assert str(e.value).startswith("invalid version %r: " % tag)
 
     def test_the_parts_have_the_types_that_order_them(self):
         """Numbers are numbers, also in the prerelease; build metadata stays text."""
@@ -117,14 +117,14 @@ class TestParse:
     @pytest.mark.parametrize(
         "tag, text",
         [
-            ("1.2", "version '1.2' has 2 numbers, not major.minor.patch"),
-            ("1.02.3", "version '1.02.3' has a leading 0 in '02'"),
-            ("1.0.0-a..b", "version '1.0.0-a..b' has an empty part"),
-            ("1.0.0-a_b", "version '1.0.0-a_b' has '_' in 'a_b'"),
-            ("1.x.0", "version '1.x.0' has 'x' in 'x'"),
-            (7, "version 7 is no text"),
-            (None, "version None is no text"),
-            ("1.0.0-" + "a" * 123, "version '1.0.0-aaaaaaaaaa...' is 129 bytes, the limit is 128"),
+            ("1.2", "invalid version '1.2': 2 numbers, not major.minor.patch"),
+            ("1.02.3", "invalid version '1.02.3': leading 0 in '02'"),
+            ("1.0.0-a..b", "invalid version '1.0.0-a..b': empty part"),
+            ("1.0.0-a_b", "invalid version '1.0.0-a_b': contains '_' in 'a_b'"),
+            ("1.x.0", "invalid version '1.x.0': contains 'x' in 'x'"),
+            (7, "invalid version 7: not text"),
+            (None, "invalid version None: not text"),
+            ("1.0.0-" + "a" * 123, "invalid version '1.0.0-aaaaaaaaaa...': 129 bytes, the limit is 128"),
         ],
     )
     def test_a_message_names_the_value_and_the_rule(self, tag, text):
@@ -166,7 +166,7 @@ class TestCompare:
 
     def test_a_tag_that_is_none_is_refused(self):
         """There is no order for what is no version."""
-        with pytest.raises(ManifestError, match="version 'new' has"):
+        with pytest.raises(ManifestError, match="invalid version 'new': "):
             compare("1.0.0", "new")
 
     @given(strategies.versions, strategies.versions, strategies.versions)

@@ -165,7 +165,7 @@ def prove(
         shapes: how a torn operation ends, of `SHAPES`.
         depth: 1: one cut; 2: a second one at every operation of the boot that follows; 3: a third
             one in every `third`-th of these.
-        every, second_every: only each so-manieth operation of the clean run, and of a boot after a cut.
+        every, second_every: only every n-th operation of the clean run, and of a boot after a cut.
         parts: processes, two of which run at a time.
         stop: at the first bad state.
     Raises:

@@ -6,7 +6,7 @@ from .scene import KINDS, V1, V2, V3, Publisher, siege
 
 WRONG = {
     "project": ({"project": "other"}, "PolicyError: project is 'other', this board's is 'sample'"),
-    "platform": ({"requires": {"platform": ["esp32"]}}, "PolicyError: platform 'linux' is not of ['esp32']"),
+    "platform": ({"requires": {"platform": ["esp32"]}}, "PolicyError: this board is 'linux'; the release is for ['esp32']"),
     "mpy": ({"requires": {"mpy": 5}}, "PolicyError: .mpy version is 6, the release has 5"),
     "machine": ({"requires": {"arch": [10]}}, "PolicyError: machine code is for ['xtensawin'], this board runs x64"),
 }
