@@ -66,6 +66,8 @@ def _truth(u, live, slot):
         elif kept(path, u.kept, u.root):
             # What is to stay looks unchanged, or unknown when the release drops it.
             line = x if same(x, y) else y
+            if y and (not x or x.get("o")):
+                line = dict(y, o=1)  # should this release be undone, it stays all the same
         elif not y and x.get("o"):
             line = None  # it is the board's own, of which only a release that was given up knew
         elif not x or x.get("s") != size:

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import warnings
+from typing import NoReturn
 
 from . import private_keys
 from .errors import HostError
@@ -32,12 +34,16 @@ def check(path: str, data: bytes) -> None:
     _check_pointer(path, data)
     key = private_keys.find(data)
     if key:
-        raise HostError(
-            f"{path}: contains {key}, and a release is public; move it out of the source folder, or leave it out with "
-            "`exclude`; what one board needs for itself belongs in a file on that board that is in no release"
-        )
+        _refuse(path, key)
     if path.endswith(".py"):
         _check_source(path, data)
+
+
+def _refuse(path: str, key: str) -> NoReturn:
+    raise HostError(
+        f"{path}: contains {key}, and a release is public; move it out of the source folder, or leave it out with "
+        "`exclude`; what one board needs for itself belongs in a file on that board that is in no release"
+    )
 
 
 def _check_pointer(path: str, data: bytes) -> None:
@@ -59,10 +65,13 @@ def _check_source(path: str, data: bytes) -> None:
             f"{path}, line 1: starts with a byte order mark (BOM), which MicroPython reads as part of the first name; "
             "save the file as UTF-8 without BOM"
         )
-    if data.isascii():
-        return
     try:
-        ast.parse(data.decode())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about its escapes, which are the author's business
+            tree = ast.parse(data.decode())
+        key = private_keys.find_in_source(tree)
+        if key:
+            _refuse(path, key)
     except SyntaxError as e:
         odd = _ODD.match(e.msg)
         if odd:
@@ -70,5 +79,5 @@ def _check_source(path: str, data: bytes) -> None:
                 f"{path}, line {e.lineno}: has the character {odd[1]} outside of a string or comment, "
                 "which MicroPython reads as part of a name; delete it, or type it again"
             ) from None
-    except ValueError:
-        pass  # not UTF-8, or with NUL bytes: mpy-cross judges it
+    except (ValueError, RecursionError):
+        pass  # not UTF-8, with NUL bytes, or nested too deep: mpy-cross judges it

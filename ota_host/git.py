@@ -23,6 +23,21 @@ def tracked(folder: Path) -> set[str]:
     return set(filter(None, listed.split("\0")))
 
 
+def wanted(folder: Path) -> set[str] | None:
+    """The files below `folder` that git does not ignore, tracked or not; None outside of a repository.
+
+    A submodule, another repository and a link to a folder are one entry. The user's own list of ignored files does not
+    count, and None is the answer as well when git ignores the folder itself.
+    """
+    # From the folder above, because git takes a trailing slash for the name of what is in it.
+    if (run(folder, "rev-parse", "--show-prefix") or "").strip() and run(
+        folder.parent, "check-ignore", "-q", folder.name
+    ) is not None:
+        return None
+    listed = run(folder, "-c", "core.excludesFile=", "ls-files", "-z", "-c", "-o", "--exclude-standard")
+    return None if listed is None else {path.rstrip("/") for path in listed.split("\0") if path}
+
+
 def tags(folder: Path) -> list[str]:
     """The tags on the commit that is checked out."""
     return (run(folder, "tag", "--points-at", "HEAD") or "").split()

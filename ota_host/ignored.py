@@ -1,16 +1,17 @@
 """What git leaves out: .gitignore files, in a repository or not, and `.git/info/exclude`.
 
-As in git, the nearest .gitignore decides, a `!` takes back, and a file that is tracked is never left out.
+In a repository git itself is asked. Elsewhere, as in git, the nearest .gitignore decides, a `!` takes back, and a file that is tracked is never left out.
 The user's own list (`core.excludesFile`) does not count: a release must not depend on whose PC publishes it.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pathspec
 
 from . import git
-from .errors import ConfigError, OutsideError
+from .errors import OutsideError
 
 NAME = ".gitignore"
 
@@ -23,13 +24,15 @@ class Ignored:
         project: where a project without a repository begins.
 
     Raises:
-        ConfigError: a line of a .gitignore is no pattern.
         OutsideError: a .gitignore cannot be read.
     """
 
     def __init__(self, source: Path, project: Path) -> None:
         self._inner: dict[str, pathspec.GitIgnoreSpec] = {}
         self._outer: list[tuple[str, pathspec.GitIgnoreSpec]] = []  # (path from there to the source, rules), nearest last
+        wanted = git.wanted(source)
+        self._wanted = wanted and wanted | {folder for path in wanted for folder in _folders(path)}
+        self._entries = wanted or set()
         tracked = git.tracked(source)
         self._kept = tracked | {folder for path in tracked for folder in _folders(path)}
         top = _top(source, project)
@@ -52,6 +55,9 @@ class Ignored:
         """Whether git leaves out `path`, relative to the source; every folder above it has been entered."""
         if path in self._kept:
             return False
+        if self._wanted is not None:
+            # What is below a submodule or a link is not listed by itself.
+            return path not in self._wanted and not any(folder in self._entries for folder in _folders(path))
         name = path + "/" if is_folder else path
         for prefix in [*(folder + "/" for folder in _folders(path)), ""]:
             rules = self._inner.get(prefix)
@@ -96,7 +102,13 @@ def _read(file: Path) -> pathspec.GitIgnoreSpec | None:
         return None
     except OSError as e:
         raise OutsideError(f"{file}: cannot be read: {e.strerror}") from None
+    return pathspec.GitIgnoreSpec.from_lines(filter(_is_pattern, text.split("\n")))
+
+
+def _is_pattern(line: str) -> bool:
+    # Like git, ignore a line that is not valid.
     try:
-        return pathspec.GitIgnoreSpec.from_lines(text.splitlines())
-    except ValueError as e:
-        raise ConfigError(f"{file}: {e}") from None
+        pathspec.GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True

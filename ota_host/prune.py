@@ -87,7 +87,8 @@ def _prune(tree: Tree, keep: int, dry_run: bool) -> Pruned:
         names |= needed(tree, manifest)
     done = Pruned(str(tree.folder), dry_run, kept=[m.version for m in kept])
     done.releases = [m.version for m in releases if m not in kept]
-    old = {first_tag(version) for version in done.releases} - {first_tag(m.version) for m in kept}
+    shown = {first_tag(m.version) for m in kept}
+    old = [m for m in releases if m not in kept and first_tag(m.version) not in shown]
     # Manifests first: at no moment one is left that leads to nothing.
     removable = [*_objects(tree), *_legacy_files(tree, old)]
     done.removed = [name for name in removable if name not in names]
@@ -130,10 +131,11 @@ def _objects(tree: Tree) -> Iterator[str]:
                 yield name
 
 
-def _legacy_files(tree: Tree, versions: set[str]) -> Iterator[str]:
-    for version in sorted(versions):
-        for layout in legacy.LAYOUTS:
-            for top in sorted(tree.folder.glob("*")):
-                if (top.name + "/").startswith(legacy.name(layout, version, "")):
-                    files = [top] if top.is_file() else sorted(p for p in top.rglob("*") if p.is_file())
-                    yield from (path.relative_to(tree.folder).as_posix() for path in files)
+def _legacy_files(tree: Tree, releases: list[Manifest]) -> Iterator[str]:
+    found: set[str] = set()
+    for manifest in releases:
+        version = first_tag(manifest.version)
+        for path in (e["p"] for e in manifest.entries):
+            for form in {path, path.removesuffix(".mpy") + ".py" if path.endswith(".mpy") else path}:
+                found.update(legacy.name(layout, version, form) for layout in legacy.LAYOUTS)
+    yield from sorted(name for name in found if (tree.folder / name).is_file())

@@ -150,7 +150,7 @@ def spec(key: str, patterns: list[str]) -> pathspec.GitIgnoreSpec:
     """The globs of the key of ota.toml; raises ConfigError."""
     try:
         return pathspec.GitIgnoreSpec.from_lines(patterns)
-    except ValueError as e:
+    except (ValueError, re.error) as e:
         raise ConfigError(f"{key} = {patterns!r}: {e}") from None
 
 

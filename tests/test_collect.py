@@ -29,7 +29,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b
 
 def git(folder, *words):
     base = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"]
-    subprocess.run([*base, "-C", folder, *words], check=True, capture_output=True)
+    return subprocess.run([*base, "-C", folder, *words], check=True, capture_output=True, text=True).stdout
 
 
 def commit(folder, *tags):
@@ -111,6 +111,20 @@ class TestPrivateKeys:
         assert find(private(key, Encoding.PEM, PrivateFormat.PKCS8))
         assert find(private(key, Encoding.DER, PrivateFormat.PKCS8))
         assert find(b"PuTTY-User-Key-File-3: ssh-ed25519\n")
+
+    @pytest.mark.parametrize("wrap", [
+        pytest.param(lambda der: base64.encodebytes(der), id="lines"),
+        pytest.param(lambda der: b"KEY = %r\n" % der, id="bytes"),
+        pytest.param(lambda der: b"KEY = unhexlify('%s')\n" % der.hex().encode(), id="hex"),
+        pytest.param(lambda der: b"KEY = (\n" + b"".join(b"    '%s'\n" % x for x in base64.encodebytes(der).split()) + b")\n", id="literals"),
+    ])  # fmt: skip
+    def test_a_key_in_a_program_is_found_in_whatever_form(self, tmp_path, rsa_key, wrap):
+        data = wrap(private(rsa_key, Encoding.DER, PrivateFormat.PKCS8))
+        said = refused(project(tmp_path, {"boot.py": BOOT, "keys.py": data}))
+        assert said.startswith("keys.py: contains a private key (DER")
+
+    def test_text_that_only_resembles_a_key_file_is_none(self):
+        assert find(b"eyJ" + b"a" * 22 + b".b.c.d.e") is None
 
     @pytest.mark.parametrize("password", [b"", b"secret"], ids=["open", "encrypted"])
     def test_a_key_store_is_found(self, rsa_key, password):
@@ -263,6 +277,23 @@ class TestGitIgnore:
         listed = subprocess.check_output(["git", "-C", tmp_path / "src", "ls-files", "-co", "--exclude-standard"], text=True)
         expected = sorted(path for path in listed.split() if ".gitignore" not in path)
         assert collected(made) == expected == ["boot.py", "lib/gen.py", "log/keep.txt", "secrets.py"]
+
+    @pytest.mark.parametrize(
+        "rules", ["*\n!*/\n!*.py\nsecrets.py\n", "*\n!*/\n!*.py\n", "*\n!/src/\n!/src/*.py\n", "*\n!src/\n!src/lib/\n!src/lib/*.py\n", "b\n!foo\n"]
+    )
+    def test_a_list_of_what_is_allowed_means_what_git_takes_it_to_mean(self, tmp_path, rules):
+        files = {"boot.py": BOOT, "secrets.py": "W = 1", "lib/a.py": "1", "lib/a.key": "x", "foo/b/c.py": "1", "main.py": ""}
+        made = project(tmp_path, files)
+        (tmp_path / ".gitignore").write_text(rules)
+        git(tmp_path, "init", "-q")
+        listed = git(tmp_path / "src", "ls-files", "-c", "-o", "--exclude-standard").split()
+        assert collected(made) == sorted(listed)
+
+    @pytest.mark.parametrize("line", ["[z-a]", "foo[9-0].py", "\\"])
+    def test_a_line_that_is_no_pattern_is_passed_over_as_git_does(self, tmp_path, line):
+        made = project(tmp_path, {"boot.py": BOOT, "secrets.py": ""})
+        (tmp_path / ".gitignore").write_text(line + "\nsecrets.py\n")
+        assert collected(made) == ["boot.py"]
 
     def test_info_exclude_counts_too(self, tmp_path):
         """Also in a work tree of its own, where .git is a file."""

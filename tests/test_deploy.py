@@ -466,6 +466,35 @@ class TestExactly:
         self.deploy(project, board, files, "v1.3.0")
         assert self.own(board) == {"boot.py": FILES["boot.py"], **files}
 
+    def test_what_is_kept_is_kept_by_a_deploy_of_the_library_alone_too(self, project, board):
+        with (project / "ota.toml").open("a") as f:
+            f.write('keep = ["boot.py"]\n')
+        self.deploy(project, board, {"main.py": "1"}, "v1.1.0")
+        write(board, "boot.py", "mine()")
+        ota("deploy", board.port, "--no-reset", "--library-only", "--force", code=None)
+        assert self.own(board)["boot.py"] == "mine()"
+
+    def test_a_kept_folder_that_hides_the_library_is_refused_also_with_force(self, project, board):
+        with (project / "ota.toml").open("a") as f:
+            f.write('keep = ["ota"]\n')
+        ota("publish", "--version", "v1.1.0")
+        board.exec("import os; os.mkdir('ota')")
+        write(board, "ota/data.json", "mine")
+        said = ota("deploy", board.port, "--no-reset", "--force", code=1).exception
+        assert "`keep` protects ota/data.json: move it" in str(said)
+        assert self.own(board)["ota/data.json"] == "mine"
+
+    def test_a_manifest_that_is_not_of_the_state_says_nothing(self, project, board):
+        """Such as that of a release that was dropped."""
+        self.deploy(project, board, {"main.py": "1"}, "v1.1.0")
+        write(board, ".ota/b", '{"ota":1}\n{"p":"data","s":4,"h":"00"}\n')
+        write(board, "data", "mine")
+        (project / "data").mkdir()
+        (project / "data/x").write_text("1")
+        ota("publish", "--version", "v1.2.0")
+        assert "no release has brought data" in str(ota("deploy", board.port, "--no-reset", code=1).exception)
+        assert self.own(board)["data"] == "mine"
+
     def test_after_updates_over_the_air_the_live_manifest_counts(self, project, board):
         """Not those of before; and of a release in its trial nothing is left."""
         ota("deploy", board.port, "--no-reset")

@@ -46,6 +46,20 @@ tell(said=said, tree=tree(), version=status()["version"])
         facts = on_board("update(ARGS[0])\nupdate(ARGS[1], keep='b')\ntell(tree=tree())", tmp_path / "1", tmp_path / "2")
         assert facts["tree"] == text({**NEXT, "a": A, "b": A})
 
+    @KINDS
+    @pytest.mark.parametrize("given_up", ["update(ARGS[1], confirms=False)", "next(s for s in updater(ARGS[1]).steps())"], ids=["undone", "staged"])
+    def test_the_boards_own_file_stays_when_the_release_that_would_keep_it_is_given_up(self, tmp_path, kind, given_up):
+        """No release ever brought it."""
+        trees = [(COMMON, {}), ({**NEXT, "settings.json": b"default"}, {"keep": ["settings.json"]}), (NEXT, {})]
+        for seq, (files, header) in enumerate(trees, 1):
+            serve(tmp_path / str(seq), files, version=f"v1.{seq}.0", seq=seq, **header)
+        facts = on_board(
+            f"update(ARGS[0])\nput('settings.json')\n{given_up}\nupdate(ARGS[2])\ntell(tree=tree())",
+            *(tmp_path / str(seq) for seq in (1, 2, 3)),
+            kind=kind,
+        )
+        assert facts["tree"] == text({**NEXT, "settings.json": b"mine"})
+
     def test_what_one_release_kept_the_next_one_may_replace(self, tmp_path):
         """One Updater sees both: the list of a release that was not installed does not stay with it."""
         servers(tmp_path, {**COMMON, "a": A})

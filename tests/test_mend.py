@@ -399,6 +399,16 @@ class TestPrune:
         assert kept == [f"v1.0.{n}" for n in ([1, 2, 3, 8, 9] if trusted else [1, 2, 3, 5, 6, 7, 8, 9])]
         assert audit.verify(made.tree).problems == []
 
+    def test_files_that_ota_did_not_write_stay(self, tmp_path):
+        for number in range(1, 5):
+            made = release_of(tmp_path, number)
+        mine = [made.tree / "v1.0.1_firmware.uf2", made.tree / "v1.0.1/notes.html", made.tree / "v1.0.10_main.py"]
+        for path in mine:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("mine")
+        assert "v1.0.1" in prune.prune(made.tree, 1).releases
+        assert all(path.exists() for path in mine)
+
     def test_the_contents_of_a_draft_stay_until_something_overtakes_it(self, tmp_path, signers):  # noqa: F811
         """Then it can be published no more."""
         release_of(tmp_path, 1)

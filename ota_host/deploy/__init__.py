@@ -57,6 +57,14 @@ if s["phase"] == "staging":
     g.save("", s, "cleaning")
     g.advance("", s)
 """
+# What the live release keeps; a board without the library, or with a damaged manifest, has nothing to say.
+_KEEP = """
+try:
+    from ota.bootguard import header, load
+    print(repr(header("", load("")["live"]).get("keep", [])))
+except Exception:
+    print([])
+"""
 # The files of the live release. What is marked "o" is the board's own, named only by a release that was given up.
 _LIVE = """
 if not g.unsound("", s, "live"):
@@ -145,13 +153,14 @@ def _machine(number: int) -> str:
     return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else f"architecture {number}"
 
 
-def check_package(board: Board, home: str, force: bool) -> None:
+def check_package(board: Board, home: str, force: bool, keeps: Keeps) -> None:
     """Refuse, or with `force` remove, what the board would import as `ota` in place of the library.
 
     Args:
         board: the board.
         home: the folder that gets the library, `ota` or `lib/ota`; empty when it is in the firmware.
         force: remove it.
+        keeps: whether a path is protected, with or without `force`.
 
     Raises:
         HostError: naming it.
@@ -170,6 +179,12 @@ def check_package(board: Board, home: str, force: bool) -> None:
                 f"{board.port}: the board has a {_kind(found[path])} {path}, which {why} when it imports `ota`: "
                 "save what is yours in it and remove it, or give --force, which removes it"
             )
+        for name in board.ask(f"below({path!r})") if found[path] is None else [path]:
+            if keeps(name):
+                raise HostError(
+                    f"{board.port}: {path} {why} when the board imports `ota`, and `keep` protects {name}: move it, or "
+                    "publish without it in `keep`"
+                )
         board.drop(path)
 
 
@@ -217,7 +232,7 @@ def twins(paths: Collection[str]) -> set[str]:
 
 
 def _protected(board: Board, release: Manifest | None) -> Keeps:
-    keep = release.header.get("keep", []) if release else []
+    keep = release.header.get("keep", []) if release else ast.literal_eval(board.run(_KEEP).strip())
     if keep and board.ask("folds()"):
         keep = [path.lower() for path in keep]
         return lambda path: kept(path.lower(), keep)
@@ -338,7 +353,7 @@ def put_all(
 def _check(board: Board, everything: dict[str, bytes], library: Collection[str], frozen: bool, force: bool, keeps: Keeps) -> None:
     # All that can be known before the first byte is copied.
     home = "" if frozen else "ota" if any(path.startswith("ota/") for path in library) else HOME + "ota"
-    check_package(board, home, force)
+    check_package(board, home, force, keeps)
     if frozen:
         _check_firmware(board)
     obstacles(board, everything, force, keeps)

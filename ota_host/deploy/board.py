@@ -59,7 +59,13 @@ def below(folder):
     return found
 def listed():
     import json
-    for slot in "abc":
+    try:
+        from ota.bootguard import load
+        state = load("")
+        slots = [state["live"], state["next"]]
+    except Exception:  # no library yet
+        slots = "abc"
+    for slot in slots:
         try:
             f = open(".ota/" + slot)
         except OSError:
