@@ -64,10 +64,9 @@ def _truth(u, live, slot):
         elif folds and not y and _is_respelt(u, slot, path):
             line = None  # to the file system it is the file that the release spells otherwise
         elif kept(path, u.kept, u.root):
-            # What is to stay looks unchanged, or unknown when the release drops it.
-            line = x if same(x, y) else y
-            if y and (not x or x.get("o")):
-                line = dict(y, o=1)  # should this release be undone, it stays all the same
+            # What is to stay looks unchanged, or unknown when the release drops it; the board's own
+            # is marked, so that it stays although this release may be undone.
+            line = x if same(x, y) else dict(y, o=1) if y and (not x or x.get("o")) else y
         elif not y and x.get("o"):
             line = None  # it is the board's own, of which only a release that was given up knew
         elif not x or x.get("s") != size:
