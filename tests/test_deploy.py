@@ -260,6 +260,13 @@ class TestRawMode:
         (folder / "tty").symlink_to(os.ttyname(port))
         return folder / "tty"
 
+    def test_what_a_board_prints_in_place_of_an_answer_is_an_error_that_shows_it(self, monkeypatch):
+        board = object.__new__(serial_board.Board)
+        board.port = "ttyX"
+        monkeypatch.setattr(board, "run", lambda code: "MemoryError: heap is locked\n['x']")
+        with pytest.raises(OutsideError, match="ttyX: the board printed .*MemoryError.*reset it and try again"):
+            board.ask("1")
+
     def test_a_ctrl_a_that_is_lost_is_sent_again(self, tmp_path, monkeypatch):
         """The program that Ctrl-C stopped was the interpreter's last one."""
         monkeypatch.setattr(serial_board, "_TRIES", (0.2, 5))

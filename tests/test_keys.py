@@ -304,15 +304,16 @@ class TestFiles:
     @pytest.mark.parametrize("alg", ALGS)
     @pytest.mark.parametrize("password", [None, word("x")], ids=["open", "encrypted"])
     def test_the_file_is_its_owner_s_alone_whatever_the_umask(self, tmp_path, alg, password):
-        """With or without a password; the public file is anybody's unless it is a secret."""
+        """With or without a password; the public file is anybody's unless it is a secret. Its folder is made."""
+        folder = tmp_path / "keys"
         before = os.umask(0)
         try:
-            generate(tmp_path / "k", alg, bits=2048, password=password)
+            generate(folder / "k", alg, bits=2048, password=password)
         finally:
             os.umask(before)
-        modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("k", "k.pub")]
-        assert modes == [0o600, 0o600 if alg == "HS256" else 0o644]
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["k", "k.pub"]
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "k", folder / "k.pub")]
+        assert modes == [0o700, 0o600, 0o600 if alg == "HS256" else 0o644]
+        assert sorted(p.name for p in folder.iterdir()) == ["k", "k.pub"]
 
     @pytest.mark.parametrize("alg", ALGS)
     def test_an_encrypted_file_holds_nothing_of_the_key_in_the_open(self, tmp_path, alg):

@@ -190,8 +190,13 @@ class Board:
             return out.decode()
 
     def ask(self, expression: str) -> Any:
-        """The value of an expression on the board."""
-        return ast.literal_eval(self.run(f"print(repr({expression}))").strip())
+        """The value of an expression on the board; raises OutsideError when it prints something else."""
+        said = self.run(f"print(repr({expression}))").strip()
+        try:
+            return ast.literal_eval(said)
+        except (SyntaxError, ValueError):
+            shown = said if len(said) <= 200 else said[:200] + "..."
+            raise OutsideError(f"{self.port}: the board printed {shown!r} in place of an answer; reset it and try again") from None
 
     def _ask_each(self, function: str, paths: Collection[str], batch: int = 50) -> dict[str, Any]:
         found: dict[str, Any] = {}
