@@ -196,7 +196,9 @@ class Board:
             return ast.literal_eval(said)
         except (SyntaxError, ValueError):
             shown = said if len(said) <= 200 else said[:200] + "..."
-            raise OutsideError(f"{self.port}: the board printed {shown!r} in place of an answer; reset it and try again") from None
+            raise OutsideError(
+                f"{self.port}: the board printed {shown!r} in place of an answer; reset it and try again"
+            ) from None
 
     def _ask_each(self, function: str, paths: Collection[str], batch: int = 50) -> dict[str, Any]:
         found: dict[str, Any] = {}
