@@ -506,7 +506,7 @@ class TestCommands:
         ("words", "code", "message"),
         [
             pytest.param(["keygen", "k", "--bits", "1024", "--no-password"], 2, "bits = 1024: must be one of 2048, 3072, 4096", id="bits"),
-            pytest.param(["keygen", "none/k", "--no-password"], 3, "none/k: cannot be written: No such file or directory", id="folder"),
+            pytest.param(["keygen", "ota.toml/k", "--no-password"], 3, "ota.toml/k: cannot be written: ota.toml is a file, not a folder", id="folder"),
             pytest.param(["keygen", "ota.toml", "--no-password"], 2, "ota.toml: already exists, and keys are never overwritten", id="taken"),
             pytest.param(["keygen", "k", "--no-password", "--password-file", "p"], 2, "--password-file cannot be used with --no-", id="both"),
             pytest.param(["pubkey", "none"], 2, "key none: no such file; create it with `ota keygen none`", id="pubkey"),

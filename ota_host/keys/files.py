@@ -234,6 +234,8 @@ def _encode_secret(secret: bytes, password: bytes | None) -> bytes:
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     # Whole or not at all, with its mode from the first byte, and never over another file.
+    if path.parent.is_file():
+        raise OutsideError(f"{path}: cannot be written: {path.parent} is a file, not a folder")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(prefix=".ota-key-", dir=path.parent)  # made with mode 0600
