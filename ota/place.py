@@ -85,7 +85,7 @@ def _ways(bases, entry, there, hashed):
             ways.append((entry["z"], blob + ".z", 1, ""))
         for path in bases:
             base = bases[path]
-            if base == want:  # a copy, of which no server needs to know
+            if base == want:  # a copy: no request
                 ways.append((0, "", 1, path))
             base = base[:16]
             if base in entry.get("d", ()):

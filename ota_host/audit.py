@@ -245,7 +245,7 @@ class _Audit:
             return
         release = releases.get(version)
         if not release:
-            self._problem("version", "the version of a release", f"{version}, of which there is none in releases/", _LEGACY)
+            self._problem("version", "the version of a release", f"{version}, which is not in releases/", _LEGACY)
             return
         layout = legacy.layout_of(self.tree.folder, version)
         self.report.legacy = f"{version} ({layout or 'no files'})"

@@ -30,11 +30,10 @@ class Ignored:
     def __init__(self, source: Path, project: Path) -> None:
         self._inner: dict[str, pathspec.GitIgnoreSpec] = {}
         self._outer: list[tuple[str, pathspec.GitIgnoreSpec]] = []  # (path from there to the source, rules), nearest last
-        wanted = git.wanted(source)
-        self._wanted = wanted and wanted | {folder for path in wanted for folder in _folders(path)}
-        self._entries = wanted or set()
+        self._entries = git.wanted(source)
+        self._wanted = _with_folders(self._entries or set())
         tracked = git.tracked(source)
-        self._kept = tracked | {folder for path in tracked for folder in _folders(path)}
+        self._kept = _with_folders(tracked)
         top = _top(source, project)
         above = git.run(source, "rev-parse", "--git-path", "info/exclude")
         self._add_outer(source / above.rstrip("\n") if above else top / ".git/info/exclude", top, source)
@@ -55,9 +54,9 @@ class Ignored:
         """Whether git leaves out `path`, relative to the source; every folder above it has been entered."""
         if path in self._kept:
             return False
-        if self._wanted is not None:
-            # What is below a submodule or a link is not listed by itself.
-            return path not in self._wanted and not any(folder in self._entries for folder in _folders(path))
+        # What is below a submodule, another repository or a link is not listed by itself: its own rules decide.
+        if self._entries is not None and self._entries.isdisjoint(_folders(path)):
+            return path not in self._wanted
         name = path + "/" if is_folder else path
         for prefix in [*(folder + "/" for folder in _folders(path)), ""]:
             rules = self._inner.get(prefix)
@@ -79,6 +78,10 @@ class Ignored:
             if verdict is not None:
                 return verdict
         return False
+
+
+def _with_folders(paths: set[str]) -> set[str]:
+    return paths | {folder for path in paths for folder in _folders(path)}
 
 
 def _folders(path: str) -> list[str]:

@@ -402,7 +402,7 @@ class TestVerify:
         ("name", "text", "expected", "found"),
         [
             pytest.param("stable.manifest", "", "a manifest that boards accept", "manifest: line 1: is cut short", id="empty"),
-            pytest.param("version", "v9.9.9", "the version of a release", "v9.9.9, of which there is none", id="legacy"),
+            pytest.param("version", "v9.9.9", "the version of a release", "v9.9.9, which is not in releases/", id="legacy"),
             pytest.param("version", "<html>", "a version of Semantic Versioning", "'<html>'", id="page"),
             pytest.param("releases/v1.0.0.manifest", None, "releases/v1.0.0.manifest beside it", "no such file", id="gone"),
         ],

@@ -289,6 +289,13 @@ class TestGitIgnore:
         listed = git(tmp_path / "src", "ls-files", "-c", "-o", "--exclude-standard").split()
         assert collected(made) == sorted(listed)
 
+    def test_the_rules_of_a_repository_inside_the_source_folder_count_there(self, tmp_path):
+        """Git lists it as one entry."""
+        made = project(tmp_path, {"boot.py": BOOT, "lib/sub/a.py": "", "lib/sub/secrets.py": "", "lib/sub/.gitignore": "secrets.py\n"})
+        git(tmp_path / "src/lib/sub", "init", "-q")
+        git(tmp_path, "init", "-q")
+        assert collected(made) == ["boot.py", "lib/sub/a.py"]
+
     @pytest.mark.parametrize("line", ["[z-a]", "foo[9-0].py", "\\"])
     def test_a_line_that_is_no_pattern_is_passed_over_as_git_does(self, tmp_path, line):
         made = project(tmp_path, {"boot.py": BOOT, "secrets.py": ""})
